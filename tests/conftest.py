@@ -1,0 +1,57 @@
+"""What every test may ask for: a server, a clean database, a client, a cluster; and the two tiers."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+
+from sluicegate_worker.demo.embedded import EmbeddedServer
+from support.cluster import Cluster
+
+pytest_plugins = ["support.skipping"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run the long tier too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--full"):
+        return
+    long_tier = [item for item in items if item.get_closest_marker("full")]
+    items[:] = [item for item in items if item not in long_tier]
+    config.hook.pytest_deselected(items=long_tier)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    with EmbeddedServer("--appendonly", "no") as running:
+        yield running
+
+
+@pytest.fixture
+def redis_url(server: EmbeddedServer) -> str:
+    """The server, empty."""
+    with Redis.from_url(server.url, protocol=2) as client:
+        client.flushall()
+    return server.url
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[AsyncRedis]:
+    async with AsyncRedis.from_url(redis_url, protocol=2) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="session")
+def running_cluster() -> Iterator[Cluster]:
+    with Cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def cluster(running_cluster: Cluster) -> Cluster:
+    """Three primaries, empty."""
+    running_cluster.flush()
+    return running_cluster
