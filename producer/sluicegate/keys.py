@@ -1,0 +1,63 @@
+"""Every key that Sluicegate keeps in Redis: its shape, type, owner and end.
+
+A pool's keys carry the hash tag `{<pool>}`, so that they share one slot of a cluster and one script may touch them all.
+`lua/include/keys.lua` builds the same names inside the scripts; a test compares the two.
+
+    key (after `sg:{<pool>}:`) type               owner                            end
+    config                   HASH              apply                          never: the pool's policy
+    sched                    HASH              most scripts                   never: virtual time, counters, turns
+    ring:<lane>              ZSET agent → time enqueue adds, lease removes    empty when nothing waits
+    idle                     ZSET agent → time lease                          once the virtual clock has passed
+    served                   ZSET agent → µs   lease                          with the agent's entry in `idle`
+    backlog:<lane>:<agent>   STREAM            enqueue adds, lease removes    deleted with its last entry
+    run                      STREAM + group    lease adds, settle … remove    never, but empty at rest
+    retry                    STREAM            retry adds, lease removes      empty when nothing is delayed
+    due                      ZSET id → µs      retry adds, lease removes      empty when nothing is delayed
+    expiry                   ZSET id → µs      enqueue adds, lease removes    empty when nothing waits
+    dead                     STREAM            bury adds                      entries end after `dead_ttl_s`
+    request:<id>             HASH              enqueue                        deleted at the outcome; TTL while dead
+    reply:<id>               STRING            settle, bury, expire, cancel   TTL: deadline or outcome + `reply_ttl_s`
+    key:<agent>:<key>        STRING            enqueue                        TTL: as its reply
+    inbox:<producer>         STREAM             settle … add, the producer trims TTL: renewed by each notice
+    upstream:<name>          HASH              lease, settle, retry           never: bucket, pause, what is in flight
+    wake                     LIST              enqueue, dispatcher add        at most one token
+    audit                    STREAM            apply                          capped at 1,000 entries
+
+Outside the pools: `sg:pools`, a HASH pool → its models, written by `pool apply`; never ends.
+"""
+
+POOLS = "sg:pools"
+LANES = ("interactive", "batch")
+GROUP = "dispatchers"
+
+
+class PoolKeys:
+    """The names of one pool's keys; scripts get the fixed ones by `fixed`, in the order of their headers."""
+
+    def __init__(self, pool: str) -> None:
+        self.pool = pool
+        self.prefix = f"sg:{{{pool}}}:"
+
+    def fixed(self, name: str) -> str:
+        return self.prefix + name
+
+    def backlog(self, lane: str, agent: str) -> str:
+        return f"{self.prefix}backlog:{lane}:{agent}"
+
+    def ring(self, lane: str) -> str:
+        return f"{self.prefix}ring:{lane}"
+
+    def request(self, request_id: str) -> str:
+        return f"{self.prefix}request:{request_id}"
+
+    def reply(self, request_id: str) -> str:
+        return f"{self.prefix}reply:{request_id}"
+
+    def inbox(self, producer: str) -> str:
+        return f"{self.prefix}inbox:{producer}"
+
+    def idempotency(self, agent: str, key: str) -> str:
+        return f"{self.prefix}key:{agent}:{key}"
+
+    def upstream(self, name: str) -> str:
+        return f"{self.prefix}upstream:{name}"

@@ -1,0 +1,53 @@
+-- outcome: writes the one final outcome of a request and rings for everybody who waits for it.
+-- A reply is a line of JSON, a line end, and the provider's body as it came.
+local INLINE_BYTES = 8192
+local INBOX_ENTRIES = 10000
+local bells = {}
+
+-- The reply alone is the truth; what is small enough rides in the notice, so that the usual case needs no second read.
+local function ring_bell(producer, id, reply)
+  local notices = bells[producer] or {}
+  bells[producer] = notices
+  notices[#notices + 1] = id
+  notices[#notices + 1] = #reply <= INLINE_BYTES and reply or ''
+end
+
+local function send_bells(ttl_ms)
+  for producer, notices in pairs(bells) do
+    local inbox = inbox_key(producer)
+    redis.call('XADD', inbox, 'MAXLEN', '~', INBOX_ENTRIES, '*', unpack(notices))
+    redis.call('PEXPIRE', inbox, ttl_ms)
+  end
+end
+
+local function decode_reply_head(reply)
+  return cjson.decode(string.sub(reply, 1, string.find(reply, '\n', 1, true) - 1))
+end
+
+-- `request` needs the fields agent, key, watchers and bytes. A dead request keeps its hash, for replay, until `keep_ms` is over.
+local function finish(id, request, state, reply, ttl_ms, keep_ms)
+  redis.call('SET', reply_key(id), reply, 'PX', keep_ms or ttl_ms)
+  for producer in string.gmatch(request.watchers or '', '%S+') do ring_bell(producer, id, reply) end
+  if request.key and request.key ~= '' then redis.call('PEXPIRE', idempotency_key(request.agent, request.key), ttl_ms) end
+  if keep_ms then redis.call('PEXPIRE', request_key(id), keep_ms) else redis.call('DEL', request_key(id)) end
+  redis.call('HINCRBY', sched, 'bytes', -(tonumber(request.bytes) or 0))
+  redis.call('HINCRBY', sched, state, 1)
+end
+
+local FINISH_FIELDS = { 'agent', 'lane', 'place', 'key', 'watchers', 'bytes', 'digest', 'sends', 'deadline_us', 'accepted_us', 'attempts' }
+
+local function read_request(id)
+  local values = redis.call('HMGET', request_key(id), unpack(FINISH_FIELDS))
+  if not values[1] then return nil end
+  local request = {}
+  for at, field in ipairs(FINISH_FIELDS) do request[field] = values[at] or nil end
+  return request
+end
+
+-- The outcome of a request that ends without the provider's answer.
+local function finish_unanswered(id, request, state, now_us, ttl_ms)
+  local reply = string.format('{"v":1,"state":"%s","agent":"%s","attempts":%d,"queued_s":%.6f,"digest":"%s"}\n', state, request.agent,
+    tonumber(request.sends) or 0, (now_us - tonumber(request.accepted_us)) / 1000000, request.digest)
+  leave_place(id, request.place, request.lane, request.agent)
+  finish(id, request, state, reply, ttl_ms)
+end

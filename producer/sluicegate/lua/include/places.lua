@@ -1,0 +1,42 @@
+-- places: where a waiting request is, and how it leaves there. `place` in the request's hash is '<stream> <entry>'.
+local STATES = { backlog = 'waiting', run = 'in_flight', retry = 'delayed', dead = 'dead' }
+
+local function split_place(place)
+  return string.match(place or '', '^(%a+) (%S+)$')
+end
+
+local function enter_backlog(id, lane, agent)
+  local entry = redis.call('XADD', backlog_key(lane, agent), '*', 'id', id)
+  redis.call('HSET', request_key(id), 'place', 'backlog ' .. entry)
+  redis.call('HINCRBY', sched, 'waiting', 1)
+  enter_ring(lane, agent)
+end
+
+local function enter_delay(id, agent, due_us, kind)
+  local entry = redis.call('XADD', retry, '*', 'id', id, 'agent', agent, 'kind', kind, 'due_us', due_us)
+  redis.call('ZADD', due, due_us, id)
+  redis.call('HSET', request_key(id), 'place', 'retry ' .. entry)
+end
+
+-- An empty stream is a key like any other: the last one out deletes it.
+local function leave_delay(id, entry)
+  redis.call('XDEL', retry, entry)
+  if redis.call('XLEN', retry) == 0 then redis.call('DEL', retry) end
+  redis.call('ZREM', due, id)
+end
+
+-- Takes a request out of where it waits; one in flight stays in `run` until its holder lets go of it.
+local function leave_place(id, place, lane, agent)
+  local stream, entry = split_place(place)
+  if stream == 'backlog' then
+    local backlog = backlog_key(lane, agent)
+    if redis.call('XDEL', backlog, entry) == 1 then redis.call('HINCRBY', sched, 'waiting', -1) end
+    if redis.call('XLEN', backlog) == 0 then
+      redis.call('DEL', backlog)
+      leave_ring(lane, agent)
+    end
+  elseif stream == 'retry' then
+    leave_delay(id, entry)
+  end
+  redis.call('ZREM', expiry, id)
+end

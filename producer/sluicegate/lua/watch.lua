@@ -1,0 +1,42 @@
+#!lua flags=allow-oom
+--[[
+watch: the outcome of requests, or their state and a place among those who are rung at the outcome.
+
+A request past its deadline that still waits is answered here as expired: it can no longer be sent, whether a dispatcher runs or not.
+
+KEYS    config     HASH    the pool's policy
+        sched      HASH    counters, virtual time
+        retry      STREAM  delayed requests
+        due        ZSET    when they are due
+        idle       ZSET    where agents without work had got to
+        expiry     ZSET    deadlines
+ARGV    producer   text    whose inbox is rung; empty: nobody's
+EACH    id         text
+RETURNS per request {final, reply} | {waiting | in_flight | delayed | unknown}
+]]
+-- @include clock keys lanes places outcome
+
+local now_us = read_clock_us()
+local ttl_ms = tonumber(redis.call('HGET', config, 'reply_ttl_ms')) or 0
+
+local function look(id)
+  local reply = redis.call('GET', reply_key(id))
+  if reply then return { 'final', reply } end
+  local request = read_request(id)
+  if not request then return { 'unknown' } end
+  local stream = split_place(request.place)
+  if stream ~= 'run' and tonumber(request.deadline_us) <= now_us then
+    finish_unanswered(id, request, 'expired', now_us, ttl_ms)
+    return { 'final', redis.call('GET', reply_key(id)) }
+  end
+  local watchers = request.watchers or ''
+  if producer ~= '' and not string.find(' ' .. watchers .. ' ', ' ' .. producer .. ' ', 1, true) then
+    redis.call('HSET', request_key(id), 'watchers', watchers == '' and producer or watchers .. ' ' .. producer)
+  end
+  return { STATES[stream] or 'waiting' }
+end
+
+local answers = {}
+for id in each() do answers[#answers + 1] = look(id) end
+send_bells(ttl_ms)
+return answers

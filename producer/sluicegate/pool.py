@@ -1,0 +1,182 @@
+"""One pool as a producer sees it: its terms, its way in and its way back."""
+
+import asyncio
+import time
+from typing import Any
+
+import msgspec
+
+from sluicegate.batch import Batcher
+from sluicegate.errors import (
+    BacklogFull,
+    InvalidRequest,
+    ReplyTimeout,
+    StoreUnavailable,
+    UnknownRequest,
+    WouldMissDeadline,
+)
+from sluicegate.inbox import Inbox
+from sluicegate.keys import POOLS, PoolKeys
+from sluicegate.script_files import CANCEL, ENQUEUE
+from sluicegate.store import Store
+from sluicegate.submission import Order, PoolTerms, prepare, takes_model
+from sluicegate.ticket import Ticket
+from sluicegate.wire import Reply, Submission
+
+POOL_WAIT_S = 10.0
+_POOL_POLL_S = 0.25
+_LOST_REPLY_PAUSES_S = (0.05, 0.3, 1.0)
+_MICRO = 1_000_000
+
+Answer = list[Any]
+
+_decode_terms = msgspec.json.Decoder(PoolTerms).decode
+
+
+class PoolClient:
+    """Submits to one pool and waits for its answers; one per pool and producer."""
+
+    def __init__(self, store: Store, pool: str, producer: str) -> None:
+        self.name = pool
+        self._store = store
+        self._keys = PoolKeys(pool)
+        self._producer = producer
+        self._batcher: Batcher[Submission] = Batcher(f"enqueue to {pool}", self._enqueue)
+        self._inbox = Inbox(store, self._keys, producer)
+        self._terms: PoolTerms | None = None
+        self._version = self._latest_version = b""
+        self._reading_terms = asyncio.Lock()
+
+    async def submit(self, order: Order, body: bytes, model: str | None, agent: str | None) -> Ticket:
+        terms = await self.terms()
+        if not terms.takes(model):
+            raise InvalidRequest(await self._wrong_pool(model, terms))
+        submission = prepare(order, body, model, agent, terms)
+        waiter = self._inbox.expect(submission.id, (submission.deadline_us / _MICRO) or terms.deadline_s)
+        enqueued = self._batcher.send(submission)
+        try:
+            answer = await asyncio.shield(enqueued)
+        except asyncio.CancelledError:
+            await self._withdraw(submission.id, enqueued)
+            raise
+        except Exception:
+            self._inbox.forget(submission.id)
+            raise
+        kind, request_id = answer[0].decode(), answer[1].decode()
+        if request_id != submission.id:  # the key is another request's: wait for that one
+            self._inbox.forget(submission.id)
+            waiter = self._inbox.expect(request_id, waiter.ends_at - time.monotonic())
+            if kind != "final":
+                await self._inbox.look([request_id])  # it may have ended before anybody listened
+        if kind == "final":
+            self._inbox.deliver(request_id, answer[2])
+        elif kind not in ("waiting", "delayed", "in_flight"):
+            self._inbox.forget(submission.id)
+            raise _refusal(kind, answer, order)
+        position, eta_us = (int(answer[2]), int(answer[3])) if kind != "final" else (0, 0)
+        return Ticket(self, request_id, position, eta_us / _MICRO, waiter)
+
+    async def result(self, request_id: str, timeout: float) -> Reply:
+        """The reply of a request that anybody submitted. Raises UnknownRequest, ReplyTimeout, or what the outcome
+        is."""
+        waiter = self._inbox.expect(request_id, timeout)
+        state = (await self._inbox.look([request_id]))[request_id]
+        if state == "unknown":
+            self._inbox.forget(request_id)
+            raise UnknownRequest(
+                f"no request {request_id} in pool {self.name}: never accepted, or its reply is no longer kept"
+            )
+        if state != "final" and timeout <= 0:
+            self._inbox.forget(request_id)
+            raise ReplyTimeout(f"request {request_id} is not answered yet: it is {state}")
+        return await Ticket(self, request_id, 0, 0.0, waiter).reply(None if state == "final" else timeout)
+
+    async def cancel(self, request_id: str) -> str:
+        states: list[bytes] = await CANCEL(self._store, self._keys, (), [(request_id,)])
+        if states[0] == b"unknown":
+            raise UnknownRequest(
+                f"no request {request_id} in pool {self.name}: never accepted, or its reply is no longer kept"
+            )
+        return states[0].decode()
+
+    async def terms(self) -> PoolTerms:
+        """The pool's terms; agents may start before dispatchers, so a missing pool is waited for."""
+        if self._terms is not None and self._version == self._latest_version:
+            return self._terms
+        async with self._reading_terms:
+            until = time.monotonic() + POOL_WAIT_S
+            while True:
+                version, policy = await self._store.call("HMGET", self._keys.fixed("config"), "version", "policy")
+                if version is not None:
+                    break
+                if time.monotonic() > until:
+                    raise InvalidRequest(
+                        f"there is no pool {self.name!r} at {self._store.place}: "
+                        "start a dispatcher or run `sluicegate pool apply`"
+                    )
+                await asyncio.sleep(_POOL_POLL_S)
+            try:
+                self._terms, self._version = _decode_terms(policy), version
+                self._latest_version = version
+            except (ValueError, TypeError) as error:
+                raise StoreUnavailable(
+                    f"the policy of pool {self.name} cannot be read ({error}): run `sluicegate pool apply`"
+                ) from error
+            return self._terms
+
+    async def _enqueue(self, submissions: list[Submission]) -> list[Any]:
+        """Enqueue is idempotent by id, so a call whose reply was lost is simply made again."""
+        arguments = (self._producer,)
+        for pause_s in _LOST_REPLY_PAUSES_S:
+            try:
+                answer = await ENQUEUE(self._store, self._keys, arguments, submissions)
+                break
+            except StoreUnavailable:
+                await asyncio.sleep(pause_s)
+        else:
+            answer = await ENQUEUE(self._store, self._keys, arguments, submissions)
+        if not isinstance(answer, list):
+            raise InvalidRequest(f"pool {self.name} is gone from {self._store.place}: run `sluicegate pool apply`")
+        self._latest_version = answer[0]
+        return answer[1:]
+
+    async def close(self) -> None:
+        await self._batcher.close()
+        await self._inbox.close()
+
+    async def _withdraw(self, request_id: str, enqueued: asyncio.Future[Answer]) -> None:
+        """The caller left while its request was on the way in: let it arrive, then take it back."""
+        self._inbox.forget(request_id)
+        try:
+            await enqueued
+            await self.cancel(request_id)
+        except Exception:  # noqa: BLE001  # the caller has left
+            return  # not accepted, or out of reach: it ends at its deadline
+
+    async def _wrong_pool(self, model: str | None, terms: PoolTerms) -> str:
+        pools: Any = await self._store.call("HGETALL", POOLS)
+        pairs = pools.items() if isinstance(pools, dict) else zip(pools[::2], pools[1::2], strict=True)
+        others = [name.decode() for name, patterns in pairs if takes_model(msgspec.json.decode(patterns), model or "")]
+        serving = f"pool {' or '.join(others)} serves it" if others else "no pool serves it"
+        return f"pool {self.name} does not serve model {model!r:.100} (it serves {', '.join(terms.models)}); {serving}"
+
+
+def _refusal(kind: str, answer: Answer, order: Order) -> Exception:
+    if kind == "conflict":
+        what = f"key {order.key!r}" if order.key is not None else f"id {answer[1].decode()}"
+        return InvalidRequest(f"{what} was used before with another method, path or body; use a new one")
+    if kind == "too_large":
+        return InvalidRequest(
+            f"the body is larger than the {int(answer[2])} bytes that the pool takes (max_request_bytes)"
+        )
+    seconds = int(answer[2]) / _MICRO
+    if kind == "would_miss":
+        return WouldMissDeadline(
+            f"the request would be sent in about {seconds:.1f} s, which is after its deadline; allow it longer", seconds
+        )
+    whose = (
+        "the agent's backlog (max_backlog_per_agent)"
+        if kind == "agent_full"
+        else "the pool's backlog (max_backlog or max_backlog_bytes)"
+    )
+    return BacklogFull(f"{whose} is full; try again in {seconds:.0f} s", seconds)

@@ -1,0 +1,206 @@
+"""AsyncProducer: what an agent calls. It knows where Redis is, which pool and which agent; the rest is the pools'
+business."""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Mapping
+from re import sub
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from sluicegate.errors import InvalidRequest, UnknownRequest
+from sluicegate.keys import POOLS
+from sluicegate.names import check_name
+from sluicegate.pool import POOL_WAIT_S, PoolClient
+from sluicegate.settings import resolve_settings
+from sluicegate.store import Store
+from sluicegate.submission import Order, encode_body, model_of, takes_model
+from sluicegate.ticket import Ticket
+from sluicegate.wire import OnUnknown, Priority, Reply
+
+_POOLS_FRESH_S = 10.0
+_POOLS_POLL_S = 0.25
+
+
+class AsyncProducer:
+    """Requests in, replies out. Share one per process: its calls share round trips, and one connection waits for all
+    replies.
+
+    `pool` may be left out where each body names a `model`; `agent` may come with each call. What is missing is taken
+    from
+    `SLUICEGATE_REDIS_URL`, `SLUICEGATE_POOL` and `SLUICEGATE_AGENT`. Raises StoreUnavailable when Redis cannot be used.
+    """
+
+    def __init__(self, redis_url: str | None = None, *, pool: str | None = None, agent: str | None = None) -> None:
+        settings = resolve_settings(redis_url, pool, agent)
+        self._pool = check_name("pool", settings.pool) if settings.pool is not None else None
+        self._agent = check_name("agent", settings.agent) if settings.agent is not None else None
+        self._store = Store(settings.redis_url)
+        self._name = _producer_name()
+        self._pools: dict[str, PoolClient] = {}
+        self._models: dict[str, list[str]] = {}
+        self._models_read_at = float("-inf")
+        self._withdrawals: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        await self._store.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._withdrawals:
+            await asyncio.wait(self._withdrawals)
+        for pool in self._pools.values():
+            await pool.close()
+        await self._store.__aexit__(kind, error, trace)
+
+    async def request(
+        self,
+        path: str,
+        body: Any,
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+        agent: str | None = None,
+        priority: Priority = "interactive",
+        key: str | None = None,
+        id: str | None = None,
+        deadline: float | None = None,
+        not_before: float | None = None,
+        on_unknown: OnUnknown = "retry",
+        tokens: int | None = None,
+    ) -> Reply:
+        """Submits and waits for the reply; cancelling the task that waits cancels the request.
+
+        Raises InvalidRequest, BacklogFull or WouldMissDeadline (not accepted), DeadlineExceeded, RequestDead,
+        RequestCancelled,
+        StoreUnavailable.
+        """
+        ticket = await self.submit(
+            path,
+            body,
+            method=method,
+            headers=headers,
+            agent=agent,
+            priority=priority,
+            key=key,
+            id=id,
+            deadline=deadline,
+            not_before=not_before,
+            on_unknown=on_unknown,
+            tokens=tokens,
+        )
+        try:
+            return await ticket.reply()
+        except asyncio.CancelledError:
+            withdrawal = asyncio.ensure_future(_quietly_cancel(ticket))
+            self._withdrawals.add(withdrawal)
+            withdrawal.add_done_callback(self._withdrawals.discard)
+            raise
+
+    async def submit(
+        self,
+        path: str,
+        body: Any,
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+        agent: str | None = None,
+        priority: Priority = "interactive",
+        key: str | None = None,
+        id: str | None = None,
+        deadline: float | None = None,
+        not_before: float | None = None,
+        on_unknown: OnUnknown = "retry",
+        tokens: int | None = None,
+    ) -> Ticket:
+        """Hands the request in and returns as soon as it is accepted; it lives on whatever becomes of this process.
+
+        `body` is an object that msgspec can encode, or bytes that are JSON. `deadline` and `not_before` are seconds
+        from now.
+        `key` makes the call idempotent within the agent: with the same body it joins the request of before.
+        `on_unknown` says
+        what becomes of a call whose dispatcher crashed in the middle: "retry" may pay twice, "dead" leaves it to you.
+        """
+        order = Order(
+            path=path,
+            body=body,
+            method=method,
+            headers=headers,
+            agent=agent,
+            priority=priority,
+            key=key,
+            id=id,
+            deadline=deadline,
+            not_before=not_before,
+            on_unknown=on_unknown,
+            tokens=tokens,
+        )
+        encoded = encode_body(body)
+        model = model_of(encoded)
+        pool = self._client(self._pool or await self._pool_of(model))
+        return await pool.submit(order, encoded, model, self._agent)
+
+    async def result(self, id: str, timeout: float = 0) -> Reply:
+        """The reply of a request submitted by any process, waiting `timeout` seconds for it; until the reply's time
+        to live is over."""
+        check_name("id", id)
+        names = [self._pool] if self._pool else list(await self._read_models())
+        for name in names:
+            try:
+                return await self._client(name).result(id, timeout)
+            except UnknownRequest:
+                if name == names[-1]:
+                    raise
+        raise UnknownRequest(f"no request {id}: there are no pools at {self._store.place}")
+
+    def _client(self, pool: str) -> PoolClient:
+        client = self._pools.get(pool)
+        if client is None:
+            client = self._pools[pool] = PoolClient(self._store, pool, self._name)
+        return client
+
+    async def _pool_of(self, model: str | None) -> str:
+        """The pool that serves the model; of several, the one whose pattern is the longest, for it is the most
+        particular."""
+        if model is None:
+            raise InvalidRequest(
+                "name the pool (AsyncProducer(pool=…) or SLUICEGATE_POOL), or a model in the body that chooses it"
+            )
+        until = time.monotonic() + POOL_WAIT_S
+        while True:
+            pools = await self._read_models()
+            fits = [(len(p), name) for name, patterns in pools.items() for p in patterns if takes_model([p], model)]
+            if fits:
+                return max(fits)[1]
+            if pools or time.monotonic() > until:
+                break
+            await asyncio.sleep(_POOLS_POLL_S)
+            self._models_read_at = float("-inf")
+        known = ", ".join(sorted(pools)) or "none: run `sluicegate pool apply`"
+        raise InvalidRequest(f"no pool serves model {model!r:.100}; the pools are {known}")
+
+    async def _read_models(self) -> dict[str, list[str]]:
+        if time.monotonic() - self._models_read_at > _POOLS_FRESH_S:
+            found: Any = await self._store.call("HGETALL", POOLS)
+            pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
+            self._models = {name.decode(): msgspec.json.decode(patterns, type=list[str]) for name, patterns in pairs}
+            self._models_read_at = time.monotonic()
+        return self._models
+
+
+async def _quietly_cancel(ticket: Ticket) -> None:
+    try:
+        await ticket.cancel()
+    except Exception:  # noqa: BLE001  # the caller has left
+        return  # out of reach or gone: it ends at its deadline
+
+
+def _producer_name() -> str:
+    host = sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:32]
+    return f"{host}-{os.getpid()}-{os.urandom(4).hex()}"

@@ -1,0 +1,154 @@
+"""The one place where a Redis client is made: single server or cluster, checked before use, errors translated.
+
+redis-py re-sends commands by itself unless told not to, which would run a script twice; here it never does. Whoever
+calls
+decides what may be repeated. Blocking reads have a client of their own, so that they never make a command wait.
+"""
+
+import re
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    RedisClusterException,
+    RedisError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from sluicegate.errors import InvalidRequest, StoreUnavailable
+
+BLOCK_S_MAX = 5.0
+_REPLY_TIMEOUT_S = 10.0
+_CONNECT_TIMEOUT_S = 3.0
+_COMMAND_CONNECTIONS = 4
+
+Client = Redis | RedisCluster
+
+
+class Store:
+    """A connection to Redis or Valkey. Open it with `async with`, which also checks that the server can be used
+    safely."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.place = _place_of(url)
+        self.durable = True
+        self._commands: Client | None = None
+        self._waiting: Client | None = None
+
+    async def __aenter__(self) -> Self:
+        probe = Redis.from_pool(_pool(self.url, 1))
+        try:
+            server = await self._guard(probe.info())
+        finally:
+            await probe.aclose()
+        self._check(server)
+        self.durable = bool(server.get("aof_enabled"))
+        cluster = server.get("redis_mode") == "cluster" or server.get("server_mode") == "cluster"
+        self._commands, self._waiting = _client(self.url, cluster, _COMMAND_CONNECTIONS), _client(self.url, cluster, 1)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for client in (self._commands, self._waiting):
+            if client is not None:
+                await client.aclose()
+
+    async def call(self, *command: Any) -> Any:
+        """Sends one command, once. Raises StoreUnavailable; NoScriptError passes, for its caller repairs it."""
+        return await self._guard(_opened(self._commands).execute_command(*command))
+
+    async def wait(self, *command: Any) -> Any:
+        """Sends one blocking command on the connection kept for it; it must block for less than `BLOCK_S_MAX`
+        seconds."""
+        return await self._guard(_opened(self._waiting).execute_command(*command))
+
+    async def _guard(self, call: Any) -> Any:
+        try:
+            return await call
+        except NoScriptError:
+            raise
+        except (AuthenticationError, NoPermissionError) as error:
+            raise StoreUnavailable(
+                f"{self.place} refuses these credentials: {error}; check the user and its ACL"
+            ) from error
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            raise StoreUnavailable(
+                f"cannot reach Redis at {self.place}: {error}; is it running, and is the URL right?"
+            ) from error
+        except OutOfMemoryError as error:
+            raise StoreUnavailable(
+                f"{self.place} has reached its maxmemory and takes nothing new: drain it or raise maxmemory"
+            ) from error
+        except (RedisError, RedisClusterException) as error:
+            raise StoreUnavailable(f"{self.place} answered: {error}") from error
+
+    def _check(self, server: dict[str, Any]) -> None:
+        name = "Valkey" if server.get("server_name") == "valkey" else "Redis"
+        version = str(server.get("valkey_version") or server.get("redis_version"))
+        needed = 8 if name == "Valkey" else 7
+        if int(version.split(".", maxsplit=1)[0]) < needed:
+            raise StoreUnavailable(
+                f"{self.place} is {name} {version}: Sluicegate needs Redis 7.0 or Valkey 8.0, or newer"
+            )
+        policy = server.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            raise StoreUnavailable(
+                f"{self.place} evicts keys when memory is full (maxmemory-policy {policy}), which would drop requests: "
+                "set maxmemory-policy noeviction"
+            )
+
+
+def _opened(client: Client | None) -> Client:
+    if client is None:
+        raise StoreUnavailable("the connection is not open: use the producer or dispatcher inside `async with`")
+    return client
+
+
+def _client(url: str, cluster: bool, connections: int) -> Client:
+    if not cluster:
+        return Redis.from_pool(_pool(url, connections))
+    return RedisCluster.from_url(
+        url,
+        max_connections=connections + 4,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+        socket_timeout=_REPLY_TIMEOUT_S,
+        socket_connect_timeout=_CONNECT_TIMEOUT_S,
+    )
+
+
+def _pool(url: str, connections: int) -> BlockingConnectionPool:
+    try:
+        return BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+            socket_timeout=_REPLY_TIMEOUT_S,
+            socket_connect_timeout=_CONNECT_TIMEOUT_S,
+            health_check_interval=20,
+        )
+    except ValueError as error:
+        raise InvalidRequest(f"the Redis URL {_place_of(url)} is not usable: {error}") from error
+
+
+def _place_of(url: str) -> str:
+    """The server's address without user and password, fit for a message."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rsplit("@", 1)[-1]
+    except ValueError:
+        host = ""
+    return f"{parts.scheme}://{host}{parts.path}" if host else re.sub(r"//.*@", "//", url)

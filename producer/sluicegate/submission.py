@@ -1,0 +1,169 @@
+"""From a caller's arguments to one row for the enqueue script; pure, and refuses everything that could never be
+answered."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from sluicegate.errors import InvalidRequest
+from sluicegate.keys import LANES
+from sluicegate.names import check_idempotency_key, check_name, new_id
+from sluicegate.paths import check_path, normalise_path
+from sluicegate.wire import REQUEST_HEADERS, RequestHead, Submission
+
+DEADLINE_S_MAX = 30 * 86_400
+_HEADER_CHARACTERS_MAX = 2048
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """What a caller asks for, as it asked."""
+
+    path: str
+    body: Any
+    method: str = "POST"
+    headers: Mapping[str, str] | None = None
+    agent: str | None = None
+    priority: str = "interactive"
+    key: str | None = None
+    id: str | None = None
+    deadline: float | None = None
+    not_before: float | None = None
+    on_unknown: str = "retry"
+    tokens: int | None = None
+
+
+class UpstreamTerms(Struct, frozen=True):
+    """What a producer must know of an upstream: which paths it has."""
+
+    provider: str
+
+
+class PoolTerms(Struct, frozen=True):
+    """What a producer must know of a pool's policy; the rest of it is ignored."""
+
+    models: list[str]
+    max_request_bytes: int
+    deadline_s: float
+    upstreams: list[UpstreamTerms]
+
+    def takes(self, model: str | None) -> bool:
+        return model is None or takes_model(self.models, model)
+
+
+class _Peek(Struct):
+    model: Any = None
+
+
+_encode = msgspec.json.Encoder().encode
+_peek = msgspec.json.Decoder(_Peek).decode
+
+
+def takes_model(patterns: list[str], model: str) -> bool:
+    return any(fnmatchcase(model, pattern) for pattern in patterns)
+
+
+def encode_body(body: Any) -> bytes:
+    """The body as JSON bytes. Raises InvalidRequest; bytes are taken as they are and only looked at."""
+    if body is None:
+        return b""
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body)
+    try:
+        return _encode(body)
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise InvalidRequest(f"the body cannot be written as JSON: {error}") from error
+
+
+def model_of(body: bytes) -> str | None:
+    """The body's `model`, if it names one. Raises InvalidRequest where the body is not JSON."""
+    if not body:
+        return None
+    try:
+        model = _peek(body).model
+    except msgspec.ValidationError:
+        return None  # JSON, but no object
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"the body is not JSON: {error}") from error
+    return model if isinstance(model, str) else None
+
+
+def prepare(order: Order, body: bytes, model: str | None, agent: str | None, terms: PoolTerms) -> Submission:
+    """Checks the order against the pool's terms. Raises InvalidRequest with the cure; the server checks what may have
+    changed."""
+    chosen = order.agent or agent
+    if chosen is None:
+        raise InvalidRequest("name the agent: AsyncProducer(agent=…), request(…, agent=…) or SLUICEGATE_AGENT")
+    if order.priority not in LANES:
+        raise InvalidRequest(f"priority must be interactive or batch, not {order.priority!r:.50}")
+    if order.on_unknown not in ("retry", "dead"):
+        raise InvalidRequest(f"on_unknown must be retry or dead, not {order.on_unknown!r:.50}")
+    method, path = _method(order.method), normalise_path(order.path)
+    check_path(method, path, [upstream.provider for upstream in terms.upstreams])
+    if len(body) > terms.max_request_bytes:
+        raise InvalidRequest(
+            f"the body has {len(body)} bytes; the pool takes at most {terms.max_request_bytes} (max_request_bytes)"
+        )
+    head = RequestHead(
+        method=method, path=path, model=model, headers=_headers(order.headers), tokens=_tokens(order.tokens)
+    )
+    digest = hashlib.sha256(b"\n".join((method.encode(), path.encode(), body))).hexdigest()[:32]
+    return Submission(
+        id=check_name("id", order.id) if order.id is not None else new_id(),
+        agent=check_name("agent", chosen),
+        lane=order.priority,
+        key=check_idempotency_key(order.key) if order.key is not None else "",
+        digest=digest,
+        head=_encode(head),
+        body=body,
+        deadline_us=_microseconds("deadline", order.deadline, low_s=0.001),
+        not_before_us=_microseconds("not_before", order.not_before, low_s=0.0),
+        on_unknown=order.on_unknown,
+    )
+
+
+def _method(method: str) -> str:
+    upper = method.upper() if isinstance(method, str) else ""
+    if upper not in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        raise InvalidRequest(f"method must be GET, POST, PUT, PATCH or DELETE, not {method!r:.50}")
+    return upper
+
+
+def _microseconds(what: str, seconds: float | None, low_s: float) -> int:
+    if seconds is None:
+        return 0
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not math.isfinite(seconds):
+        raise InvalidRequest(f"{what} is a number of seconds from now, not {seconds!r:.50}")
+    if not low_s <= seconds <= DEADLINE_S_MAX:
+        raise InvalidRequest(
+            f"{what} is in seconds from now and must lie between {low_s:g} and {DEADLINE_S_MAX:_}, not {seconds!r:.50}"
+        )
+    return int(seconds * 1_000_000)
+
+
+def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Only what the allow-list names goes on; the caller's credentials and cookies never leave its process."""
+    passed = {name.lower(): value for name, value in (headers or {}).items() if name.lower() in REQUEST_HEADERS}
+    for name, value in passed.items():
+        if (
+            not isinstance(value, str)
+            or len(value) > _HEADER_CHARACTERS_MAX
+            or not value.isascii()
+            or not value.isprintable()
+        ):
+            raise InvalidRequest(
+                f"header {name} must be printable ASCII of at most {_HEADER_CHARACTERS_MAX} characters"
+            )
+    return passed
+
+
+def _tokens(tokens: int | None) -> int | None:
+    if tokens is not None and (
+        isinstance(tokens, bool) or not isinstance(tokens, int) or not 0 <= tokens <= 1_000_000_000
+    ):
+        raise InvalidRequest(f"tokens must be a whole number from 0, not {tokens!r:.50}")
+    return tokens

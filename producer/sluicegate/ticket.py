@@ -1,0 +1,43 @@
+"""A ticket: the proof that a request was accepted, and the way to its reply."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from sluicegate.errors import ReplyTimeout, UnknownRequest
+from sluicegate.wire import Reply, open_reply
+
+if TYPE_CHECKING:
+    from sluicegate.inbox import Waiter
+    from sluicegate.pool import PoolClient
+
+
+class Ticket:
+    """An accepted request. `position` and `eta_s` (seconds) are estimates of the moment when it was accepted."""
+
+    def __init__(self, pool: "PoolClient", request_id: str, position: int, eta_s: float, waiter: "Waiter") -> None:
+        self.id = request_id
+        self.position = position
+        self.eta_s = eta_s
+        self._pool = pool
+        self._waiter = waiter
+
+    def __repr__(self) -> str:
+        return f"Ticket(id={self.id!r}, position={self.position}, eta_s={self.eta_s:.3f})"
+
+    async def reply(self, timeout: float | None = None) -> Reply:
+        """Waits for the outcome, for `timeout` seconds at most. Raises ReplyTimeout (the request lives on) or what
+        the outcome is."""
+        try:
+            blob = await asyncio.wait_for(asyncio.shield(self._waiter.outcome), timeout)
+        except TimeoutError:
+            raise ReplyTimeout(
+                f"request {self.id} was not answered within {timeout} s; it lives on, ask again with result()"
+            ) from None
+        if blob is None:
+            raise UnknownRequest(f"request {self.id} has ended and its reply is no longer kept")
+        return open_reply(self.id, blob)
+
+    async def cancel(self) -> str:
+        """Ends the request and returns its final state: cancelled, or ok, dead or expired where that was there
+        first."""
+        return await self._pool.cancel(self.id)
