@@ -1,0 +1,207 @@
+"""One request once, as a pipeline: read it → wait for its slot → call the upstream → judge → write down what became
+of it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from random import Random
+
+import msgspec
+
+from sluicegate.batch import Batcher
+from sluicegate.errors import StoreUnavailable
+from sluicegate.keys import PoolKeys
+from sluicegate.store import Store
+from sluicegate.wire import ReplyHead, RequestHead, encode_reply
+from sluicegate_worker.clock import StoreClock
+from sluicegate_worker.outcome import Bury, Outcome, Retry, Settle
+from sluicegate_worker.persistence import Persistence
+from sluicegate_worker.policy import judge_answer, judge_failure
+from sluicegate_worker.policy_settings import Policy
+from sluicegate_worker.redaction import redact
+from sluicegate_worker.rows import BuryRow, ExchangeRow, Leased, RetryRow, SettleRow
+from sluicegate_worker.script_files import EXCHANGE
+from sluicegate_worker.upstream.call import Answer, Call, Caller, CallFailed
+from sluicegate_worker.upstream.classify import read_usage
+from sluicegate_worker.upstream.rename import rename_model
+from sluicegate_worker.upstream.reply_headers import passed_headers
+
+MISSED_S = 0.025  # a slot missed by more is exchanged, so that a stalled dispatcher never sends a burst
+_FAR_S = 0.25  # a slot further away than this is handed back when draining
+_MICRO = 1_000_000
+
+_log = logging.getLogger("sluicegate.dispatcher")
+_decode_head = msgspec.json.Decoder(RequestHead).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Target(msgspec.Struct, frozen=True):
+    """An upstream as this dispatcher's own file knows it."""
+
+    caller: Caller
+    timeout_s: float
+    model_map: dict[str, str]
+
+
+class Attempts:
+    """Carries out the attempts of one pool."""
+
+    def __init__(
+        self, store: Store, keys: PoolKeys, clock: StoreClock, targets: Mapping[str, Target], draining: asyncio.Event
+    ) -> None:
+        self._store, self._keys, self._clock, self._targets, self._draining = store, keys, clock, targets, draining
+        self._persistence = Persistence(store, keys)
+        self._exchange: Batcher[ExchangeRow] = Batcher("exchange", self._exchange_slots)
+        self._random = Random()
+        self.policy: Policy
+
+    async def carry_out(self, leased: Leased) -> None:
+        """Never raises: whatever happens to one request, the dispatcher goes on."""
+        try:
+            head = _decode_head(leased.head)
+        except (ValueError, RecursionError) as error:
+            _log.error("request %s of agent %s cannot be decoded and goes to the dead letters", leased.id, leased.agent)
+            await self._conclude(leased, Bury("undecodable", f"its head is not readable: {error}"), None, 0.0, 0.0)
+            return
+        try:
+            await self._send(leased, head)
+        except StoreUnavailable as error:
+            _log.error("request %s stays in flight, for Redis is away: %s", leased.id, error)
+        except Exception:  # noqa: BLE001  # one request's trouble is not the others'
+            _log.exception("the attempt of request %s broke off", leased.id)
+            await self._conclude(leased, Retry(1.0, True, "the dispatcher failed; see its log"), None, 0.0, 0.0)
+
+    async def _send(self, leased: Leased, head: RequestHead) -> None:
+        slot = await self._wait_for_slot(leased)
+        if slot is None:
+            return
+        if isinstance(slot, Retry):
+            await self._conclude(leased, slot, None, 0.0, 0.0)
+            return
+        target = self._targets[leased.upstream]
+        ends_at = self._clock.monotonic_of(leased.deadline_us)
+        sent_at = time.monotonic()
+        timeout_s = min(target.timeout_s, ends_at - sent_at)
+        if timeout_s <= 0:
+            await self._conclude(leased, Retry(0, False, "its deadline passed before it was sent"), None, 0.0, 0.0)
+            return
+        answer: Answer | None = None
+        try:
+            answer = await target.caller.call(self._make_call(leased, head, target, timeout_s))
+            now_s = self._clock.store_us_of(time.monotonic()) / _MICRO
+            outcome = judge_answer(answer, leased.attempts, leased.sends, self.policy.retry, now_s, self._random)
+        except CallFailed as failure:
+            cut = failure.kind == "timeout" and timeout_s < target.timeout_s
+            outcome = (
+                Retry(0, False, "cut at its deadline")
+                if cut
+                else judge_failure(failure, leased.attempts, self.policy.retry, self._random)
+            )
+        await self._conclude(leased, outcome, answer, sent_at, time.monotonic() - sent_at)
+
+    async def _wait_for_slot(self, leased: Leased) -> float | Retry | None:
+        """The slot's time once it has come, None where the request is no longer ours, or Retry to hand it back."""
+        slot_at = self._clock.monotonic_of(leased.slot_us)
+        while True:
+            wait_s = slot_at - time.monotonic()
+            if wait_s > _FAR_S and await self._drains_within(wait_s - _FAR_S):
+                return Retry(0, False, "handed back by a dispatcher that drains")
+            if wait_s > 0:
+                await asyncio.sleep(slot_at - time.monotonic())
+            if time.monotonic() - slot_at <= MISSED_S:
+                return slot_at
+            slot_us = await self._exchange.send(ExchangeRow(leased.fence, leased.id, leased.upstream))
+            if slot_us == 0:
+                _log.warning(
+                    "request %s was taken over while this dispatcher stalled; it is not sent from here", leased.id
+                )
+                return None
+            slot_at = self._clock.monotonic_of(slot_us)
+
+    async def _drains_within(self, wait_s: float) -> bool:
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._draining.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _exchange_slots(self, rows: list[ExchangeRow]) -> list[int]:
+        answer: list[int] = await EXCHANGE(self._store, self._keys, (self._clock.lead_us,), rows)
+        self._clock.see(answer[0], time.monotonic())
+        return answer[1:]
+
+    def _make_call(self, leased: Leased, head: RequestHead, target: Target, timeout_s: float) -> Call:
+        body = rename_model(leased.body, head.model, target.model_map)
+        headers = {**head.headers, "idempotency-key": leased.id, "x-sluicegate-attempt": str(leased.sends)}
+        if body:
+            headers["content-type"] = "application/json"
+        return Call(head.method, head.path, headers, body, timeout_s)
+
+    async def _conclude(
+        self, leased: Leased, outcome: Outcome, answer: Answer | None, sent_at: float, upstream_s: float
+    ) -> None:
+        """`sent_at` is 0 for what was not sent."""
+        queued_us = (self._clock.store_us_of(sent_at) if sent_at else leased.slot_us) - leased.accepted_us
+        head = ReplyHead(
+            state="ok",
+            agent=leased.agent,
+            digest=leased.digest,
+            attempts=leased.sends,
+            queued_s=max(0, queued_us) / _MICRO,
+            upstream_s=upstream_s,
+            upstream=leased.upstream,
+        )
+        if isinstance(outcome, Settle) and answer is not None:
+            head.status, head.headers, head.usage = (
+                answer.status,
+                passed_headers(answer.headers),
+                read_usage(answer.body),
+            )
+            reply = encode_reply(head, answer.body)
+            if await self._persistence.settle(SettleRow(leased.fence, leased.id, leased.upstream, reply)) == "late":
+                _log.warning("the answer to request %s came after its outcome and is dropped", leased.id)
+        elif isinstance(outcome, Retry):
+            await self._persistence.retry(self._retry_row(leased, outcome))
+        elif isinstance(outcome, Bury):
+            await self._persistence.bury(self._bury_row(leased, outcome, head))
+
+    def _retry_row(self, leased: Leased, outcome: Retry) -> RetryRow:
+        return RetryRow(
+            leased.fence,
+            leased.id,
+            leased.upstream,
+            int(outcome.delay_s * _MICRO),
+            int(outcome.uses_attempt),
+            int(outcome.pause_s * _MICRO),
+            outcome.reason,
+            self._note(leased, outcome.status, outcome.error),
+        )
+
+    def _bury_row(self, leased: Leased, outcome: Bury, head: ReplyHead) -> BuryRow:
+        error = redact(outcome.error)
+        head.state, head.reason, head.status, head.error = "dead", outcome.reason, outcome.status, error
+        status = "" if outcome.status is None else str(outcome.status)
+        _log.warning("request %s of agent %s is dead (%s): %s", leased.id, leased.agent, outcome.reason, error)
+        return BuryRow(
+            leased.fence,
+            leased.id,
+            leased.upstream,
+            outcome.reason,
+            status,
+            error,
+            encode_reply(head),
+            self._note(leased, outcome.status, outcome.error),
+        )
+
+    def _note(self, leased: Leased, status: int | None, error: str) -> bytes:
+        at = self._clock.store_us_of(time.monotonic()) / _MICRO
+        note = {
+            "attempt": leased.sends,
+            "at": at,
+            "upstream": leased.upstream,
+            "status": status,
+            "error": redact(error),
+        }
+        return _encode(note)

@@ -1,0 +1,1 @@
+"""Background loops, one a file, each with one verb."""

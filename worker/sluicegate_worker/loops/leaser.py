@@ -1,0 +1,132 @@
+"""Takes requests from a pool: lease → start their attempts → sleep for everybody, or wait for the token."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from sluicegate.errors import StoreUnavailable
+from sluicegate.keys import PoolKeys
+from sluicegate.store import BLOCK_S_MAX, Store
+from sluicegate_worker.clock import StoreClock
+from sluicegate_worker.rows import Grant, Leased, read_grant
+from sluicegate_worker.script_files import LEASE, PASS
+
+_AT_ONCE = 200
+_BYTES_AT_ONCE = 1_048_576
+_JITTER_S = 0.05
+_PASSED_ON_S = 0.2  # whoever got the token has the turn by then, or has stalled with it
+_TROUBLE_S_MAX = 2.0
+_MICRO = 1_000_000
+
+_log = logging.getLogger("sluicegate.dispatcher")
+
+
+class Leaser:
+    """Runs until `draining` is set; then returns, and `finish` waits for the attempts that are under way."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: PoolKeys,
+        name: str,
+        clock: StoreClock,
+        concurrency: int,
+        upstreams: Sequence[str],
+        carry_out: Callable[[Leased], Awaitable[None]],
+        notice_version: Callable[[int | None], Awaitable[None]],
+        draining: asyncio.Event,
+    ) -> None:
+        self._store, self._keys, self._name, self._clock = store, keys, name, clock
+        self._concurrency, self._upstreams = concurrency, upstreams
+        self._carry_out, self._notice_version, self._draining = carry_out, notice_version, draining
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Event()
+
+    async def run(self) -> None:
+        trouble_s = 0.0
+        while not self._draining.is_set():
+            try:
+                await self._step()
+                trouble_s = 0.0
+            except StoreUnavailable as error:
+                trouble_s = min(_TROUBLE_S_MAX, max(0.05, trouble_s * 2))
+                _log.warning("pool %s cannot be leased from, trying again: %s", self._keys.pool, error)
+                if "NOGROUP" in str(error):
+                    await self._notice_version(None)
+                await self._unless_draining(asyncio.sleep(random.uniform(trouble_s / 2, trouble_s)))
+
+    async def finish(self) -> None:
+        """Returns when every attempt that was started has its outcome written."""
+        while self._attempts:
+            await asyncio.wait(self._attempts)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._attempts)
+
+    async def _step(self) -> None:
+        """One lease, and the wait that it asks for. Only the waits end early when draining: what is leased is
+        started."""
+        await self._unless_draining(self._wait_for_room())
+        if self._draining.is_set():
+            return
+        grant = await self._lease()
+        await self._notice_version(grant.version if grant else None)
+        if grant is None:
+            return
+        for leased in grant.leased:
+            self._start(leased)
+        if grant.undecodable:
+            _log.error("%d entries of pool %s name no request: now dead letters", grant.undecodable, self._keys.pool)
+        wait_s = grant.wait_us / _MICRO
+        if grant.verdict == "turn":
+            await self._unless_draining(asyncio.sleep(wait_s))
+            await PASS(self._store, self._keys, (self._name,), [(name,) for name in self._upstreams])
+            wait_s = _PASSED_ON_S
+        if grant.verdict != "full":
+            await self._unless_draining(self._wait_for_token(wait_s))
+
+    async def _lease(self) -> Grant | None:
+        """None where the pool is gone."""
+        room = min(_AT_ONCE, self._concurrency - self.in_flight)
+        arguments = (self._name, room, _BYTES_AT_ONCE, self._clock.lead_us)
+        answer = await LEASE(self._store, self._keys, arguments, [(name,) for name in self._upstreams])
+        if not isinstance(answer, list):
+            return None
+        grant = read_grant(answer)
+        self._clock.see(grant.now_us, time.monotonic())
+        return grant
+
+    async def _wait_for_room(self) -> None:
+        while self.in_flight >= self._concurrency:
+            self._room.clear()
+            await self._room.wait()
+
+    def _start(self, leased: Leased) -> None:
+        task = asyncio.ensure_future(self._carry_out(leased))
+        self._attempts.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._attempts.discard(task)
+        self._room.set()
+
+    async def _wait_for_token(self, wait_s: float) -> None:
+        """Jitter, so that those whose wait ends together do not all ask at once."""
+        timeout_s = min(BLOCK_S_MAX, wait_s + random.uniform(0, _JITTER_S))
+        await self._store.wait("BLPOP", self._keys.fixed("wake"), max(0.001, round(timeout_s, 3)))
+
+    async def _unless_draining(self, wait: Coroutine[Any, Any, None]) -> None:
+        waiting, drained = asyncio.ensure_future(wait), asyncio.ensure_future(self._draining.wait())
+        try:
+            await asyncio.wait((waiting, drained), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            drained.cancel()
+            if not waiting.done():
+                waiting.cancel()
+                await asyncio.wait((waiting,))
+        if not waiting.cancelled():
+            waiting.result()

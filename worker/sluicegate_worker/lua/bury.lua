@@ -1,0 +1,48 @@
+#!lua flags=allow-oom
+--[[
+bury: moves hopeless requests to the dead letters; only their holder may. The hash stays, with a time to live, for replay.
+
+KEYS    config     HASH    the pool's policy
+        sched      HASH    counters
+        run        STREAM  in flight
+        retry      STREAM  delayed
+        due        ZSET    when they are due
+        idle       ZSET    where agents without work had got to
+        expiry     ZSET    deadlines
+        dead       STREAM  dead letters
+        wake       LIST    the token
+EACH    fence      text    the entry of `run`
+        id         text
+        upstream   text
+        reason     text    attempts | upstream_error | poison | undecodable | too_large | on_unknown | quota
+        status     text    the provider's last, or empty
+        problem    text    what went wrong last, in one line
+        reply      bytes   the outcome as the producer reads it
+        note       text    JSON object for the history
+RETURNS per request: dead | lost (no longer the caller's)
+]]
+-- @include clock keys lanes places outcome wake holder burial
+
+local now_us = read_clock_us()
+local settings = redis.call('HMGET', config, 'reply_ttl_ms', 'dead_ttl_ms')
+local ttl_ms, dead_ttl_ms = tonumber(settings[1]) or 0, tonumber(settings[2]) or 0
+
+local function give_up(fence, id, reason, status, problem, reply, note)
+  if not holds(id, fence) then return 'lost' end
+  local request = read_request(id)
+  local history = redis.call('HGET', request_key(id), 'history')
+  local entry = bury({ id = id, agent = request.agent, reason = reason, status = status, attempts = request.sends, error = problem,
+    history = history and history .. ',' .. note or note }, now_us, dead_ttl_ms)
+  redis.call('HSET', request_key(id), 'place', 'dead ' .. entry)
+  finish(id, request, 'dead', reply, ttl_ms, math.max(ttl_ms, dead_ttl_ms))
+  return 'dead'
+end
+
+local answers = {}
+for fence, id, upstream, reason, status, problem, reply, note in each() do
+  answers[#answers + 1] = give_up(fence, id, reason, status, problem, reply, note)
+  release(fence, upstream)
+end
+send_bells(ttl_ms)
+finish_releases(now_us)
+return answers

@@ -1,0 +1,27 @@
+#!lua flags=allow-oom
+--[[
+exchange: gives requests whose slot was missed the next free slot; the old one is lost, never refunded, and nothing is sent late.
+
+KEYS    config     HASH    the pool's policy
+        sched      HASH    counts missed slots
+ARGV    lead_us    int     how late the dispatcher's replies come
+EACH    fence      text    its entry in `run`
+        id         text
+        upstream   text
+RETURNS now_us, then per request its new slot_us, or 0 where it is no longer the caller's
+]]
+-- @include clock keys bucket
+
+local now_us = read_clock_us()
+local buckets, answer = {}, { now_us }
+for fence, id, upstream in each() do
+  local slot_us = 0
+  if redis.call('HGET', request_key(id), 'place') == 'run ' .. fence then
+    buckets[upstream] = buckets[upstream] or open_bucket(upstream, now_us)
+    slot_us = take_slot(buckets[upstream], now_us + tonumber(lead_us))
+    redis.call('HINCRBY', sched, 'missed', 1)
+  end
+  answer[#answer + 1] = slot_us
+end
+for _, bucket in pairs(buckets) do close_bucket(bucket, now_us, 0) end
+return answer

@@ -1,0 +1,130 @@
+-- picking: whose request is next. Retries in due order have a share of the slots, lane batch a minimum, and within a lane the
+-- agent with the smallest virtual time is next. Nothing is moved here but the ring.
+local CARRIED = { 'accepted_us', 'lane', 'agent', 'place', 'attempts', 'sends', 'deadline_us', 'head', 'body', 'digest' }
+local LOST_AT_ONCE = 100
+local picker = { cursors = {}, taken = {}, due_at = 1, lost = 0 }
+
+local function load_picker(now_us, count)
+  picker.now_us = now_us
+  picker.due = redis.call('ZRANGEBYSCORE', due, '-inf', now_us, 'LIMIT', 0, count)
+  local shares = redis.call('HMGET', config, 'retry_share', 'batch_share', 'price_us')
+  picker.retry_share, picker.batch_share = tonumber(shares[1]), tonumber(shares[2])
+  -- Without a limit every request still costs its agent the same, or the first in the ring would be served for ever.
+  picker.cost_us = math.max(1, tonumber(shares[3]))
+  local credits = redis.call('HMGET', sched, 'retry_credit', 'batch_credit')
+  picker.retry_credit, picker.batch_credit = tonumber(credits[1]) or 1, tonumber(credits[2]) or 0
+  picker.clocks = {}
+  for lane in pairs(EPOCH_US) do
+    local finish_us = tonumber(redis.call('HGET', sched, 'finish_us:' .. lane)) or EPOCH_US[lane]
+    picker.clocks[lane] = { now_us = virtual_now_us(lane), finish_us = finish_us }
+  end
+end
+
+-- The next entry of the agent's backlog that this call has not taken yet, and how many lie behind it.
+local function next_entry(backlog)
+  local cursor = picker.cursors[backlog]
+  local entry = redis.call('XRANGE', backlog, cursor and '(' .. cursor or '-', '+', 'COUNT', 1)[1]
+  if not entry then return nil, 0 end
+  picker.cursors[backlog] = entry[1]
+  picker.taken[backlog] = (picker.taken[backlog] or 0) + 1
+  return entry, redis.call('XLEN', backlog) - picker.taken[backlog]
+end
+
+local function charge(lane, agent, time_us)
+  local clock = picker.clocks[lane]
+  clock.finish_us = math.max(clock.finish_us, time_us)
+  redis.call('ZINCRBY', served, picker.cost_us, agent)
+end
+
+local function park(lane, agent, time_us)
+  redis.call('ZREM', ring_key(lane), agent)
+  if time_us > picker.clocks[lane].now_us then redis.call('ZADD', idle, time_us, lane .. ':' .. agent) end
+end
+
+local function pick_fresh(lane)
+  local ring = ring_key(lane)
+  while picker.lost < LOST_AT_ONCE do
+    local head = redis.call('ZRANGE', ring, 0, 0, 'WITHSCORES')
+    if not head[1] then return nil end
+    local agent, start_us = head[1], tonumber(head[2])
+    local backlog = backlog_key(lane, agent)
+    local entry, left = next_entry(backlog)
+    local id = entry and entry[2][1] == 'id' and entry[2][2]
+    local carried = id and redis.call('HMGET', request_key(id), unpack(CARRIED))
+    if not entry then -- this call has taken or dropped all it had
+      park(lane, agent, start_us)
+      picker.lost = picker.lost + 1
+    elseif not carried or not carried[1] then return { undecodable = entry[2], from = backlog, entry = entry[1] }
+    elseif carried[4] ~= 'backlog ' .. entry[1] then return { double = true, from = backlog, entry = entry[1] }
+    elseif tonumber(carried[7]) <= picker.now_us then return { expired = id, from = backlog }
+    else
+      local clock = picker.clocks[lane]
+      clock.now_us = math.max(clock.now_us, start_us)
+      charge(lane, agent, start_us + picker.cost_us)
+      if left > 0 then redis.call('ZADD', ring, start_us + picker.cost_us, agent) else park(lane, agent, start_us + picker.cost_us) end
+      return { id = id, from = backlog, entry = entry[1], carried = carried, fresh = true }
+    end
+  end
+end
+
+-- A retry is charged like any call that is sent, wherever its agent's virtual time is kept now.
+local function pick_retry()
+  local id = picker.due[picker.due_at]
+  picker.due_at = picker.due_at + 1
+  local carried = redis.call('HMGET', request_key(id), unpack(CARRIED))
+  local lane, agent = carried[2], carried[3]
+  local stream, entry = split_place(carried[4])
+  if not carried[1] then return { undecodable = { id }, due = id } end
+  if stream ~= 'retry' then return { double = true, due = id } end
+  if tonumber(carried[7]) <= picker.now_us then return { expired = id } end
+  if redis.call('ZSCORE', ring_key(lane), agent) then
+    charge(lane, agent, tonumber(redis.call('ZINCRBY', ring_key(lane), picker.cost_us, agent)))
+  else
+    local kept_us = tonumber(redis.call('ZSCORE', idle, lane .. ':' .. agent)) or EPOCH_US[lane]
+    local time_us = math.max(picker.clocks[lane].now_us, kept_us) + picker.cost_us
+    charge(lane, agent, time_us)
+    redis.call('ZADD', idle, time_us, lane .. ':' .. agent)
+  end
+  return { id = id, from = retry, entry = entry, due = id, carried = carried }
+end
+
+local function fresh_waits(lane) return redis.call('EXISTS', ring_key(lane)) == 1 end
+
+local function pick()
+  local interactive, batch = fresh_waits('interactive'), fresh_waits('batch')
+  if picker.due[picker.due_at] then
+    if not interactive and not batch then return pick_retry() end
+    picker.retry_credit = math.min(1 + picker.retry_share, picker.retry_credit + picker.retry_share)
+    if picker.retry_credit >= 1 then
+      picker.retry_credit = picker.retry_credit - 1
+      return pick_retry()
+    end
+  end
+  if not interactive then return batch and pick_fresh('batch') end
+  if batch then
+    picker.batch_credit = picker.batch_credit + picker.batch_share
+    if picker.batch_credit >= 1 then
+      picker.batch_credit = picker.batch_credit - 1
+      return pick_fresh('batch') or pick_fresh('interactive')
+    end
+  end
+  return pick_fresh('interactive') or batch and pick_fresh('batch')
+end
+
+-- Writes the clocks back. A lane that has drained ends its busy period: its clock moves to the last finish, and all is forgiven.
+local function save_picker()
+  local all_drained = true
+  for lane, clock in pairs(picker.clocks) do
+    local drained = not fresh_waits(lane)
+    all_drained = all_drained and drained
+    local now_us = drained and math.max(clock.now_us, clock.finish_us) or clock.now_us
+    redis.call('HSET', sched, 'virtual_us:' .. lane, now_us, 'finish_us:' .. lane, clock.finish_us)
+    local from_us = EPOCH_US[lane]
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', idle, from_us, now_us, 'LIMIT', 0, 500)) do
+      redis.call('ZREM', idle, member)
+      redis.call('ZREM', served, string.match(member, ':(.*)$'))
+    end
+  end
+  if all_drained then redis.call('DEL', served) end
+  redis.call('HSET', sched, 'retry_credit', picker.retry_credit, 'batch_credit', picker.batch_credit)
+end

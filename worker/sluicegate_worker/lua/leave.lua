@@ -1,0 +1,20 @@
+#!lua flags=allow-oom
+--[[
+leave: a drained dispatcher says goodbye: it is struck from the group, unless it still holds something, and gives up its turns.
+
+KEYS    config      HASH    the pool's policy
+        sched       HASH    who keeps watch
+        run         STREAM  in flight
+        wake        LIST    the token
+ARGV    dispatcher  text    the consumer's name
+EACH    upstream    text    whose turn it may hold
+RETURNS 1, or 0 where it still holds requests
+]]
+-- @include keys turns
+
+for upstream in each() do give_up_turn(upstream, dispatcher) end
+if redis.call('HGET', sched, 'watch') == dispatcher then redis.call('HDEL', sched, 'watch', 'watch_until_us') end
+pass_token()
+if redis.call('XPENDING', run, 'dispatchers', '-', '+', 1, dispatcher)[1] then return 0 end
+redis.call('XGROUP', 'DELCONSUMER', run, 'dispatchers', dispatcher)
+return 1

@@ -1,0 +1,72 @@
+#!lua flags=allow-oom
+--[[
+retry: puts requests whose call failed into the delayed retry stream; only their holder may. Past the deadline they end as expired.
+
+KEYS    config     HASH    the pool's policy
+        sched      HASH    counters
+        run        STREAM  in flight
+        retry      STREAM  delayed
+        due        ZSET    when they are due
+        idle       ZSET    where agents without work had got to
+        expiry     ZSET    deadlines
+        wake       LIST    the token
+EACH    fence      text    the entry of `run`
+        id         text
+        upstream   text
+        delay_us   int     until the next try, jitter included
+        used       int     attempts that this failure uses up: 0 | 1
+        pause_us   int     how long nothing more goes to this upstream; 0: not at all
+        reason     text    of the pause; rate counts as a 429
+        note       text    JSON object for the history: attempt, at, upstream, status, error
+RETURNS per request: delayed | expired | lost (no longer the caller's)
+]]
+-- @include clock keys lanes places outcome wake holder bucket
+
+local HISTORY_BYTES = 8192
+
+local now_us = read_clock_us()
+local ttl_ms = tonumber(redis.call('HGET', config, 'reply_ttl_ms')) or 0
+
+-- A pause only ever moves later; one dispatcher's news holds for all, for every lease reads it.
+local function pause(upstream, pause_us, reason)
+  if pause_us == 0 then return end
+  local until_us = now_us + pause_us
+  if until_us > (tonumber(redis.call('HGET', upstream_key(upstream), 'pause_until_us')) or 0) then
+    redis.call('HSET', upstream_key(upstream), 'pause_until_us', until_us, 'pause_reason', reason)
+  end
+end
+
+-- A long history keeps its newest part: what failed last is what one asks about.
+local function add_note(id, note)
+  local history = redis.call('HGET', request_key(id), 'history')
+  local text = history and history .. ',' .. note or note
+  if #text > HISTORY_BYTES then text = note end
+  redis.call('HSET', request_key(id), 'history', text)
+end
+
+local function postpone(fence, id, delay_us, used, note)
+  if not holds(id, fence) then return 'lost' end
+  add_note(id, note)
+  if used > 0 then redis.call('HINCRBY', request_key(id), 'attempts', used) end
+  local request = read_request(id)
+  if tonumber(request.deadline_us) <= now_us then
+    finish_unanswered(id, request, 'expired', now_us, ttl_ms)
+    return 'expired'
+  end
+  enter_delay(id, request.agent, now_us + delay_us, 'retry')
+  redis.call('ZADD', expiry, request.deadline_us, id)
+  redis.call('HINCRBY', sched, 'retries', 1)
+  return 'delayed'
+end
+
+local answers = {}
+for fence, id, upstream, delay_us, used, pause_us, reason, note in each() do
+  pause(upstream, tonumber(pause_us), reason)
+  if reason == 'rate' then tally(upstream, now_us, 0, 1) end
+  answers[#answers + 1] = postpone(fence, id, tonumber(delay_us), tonumber(used), note)
+  release(fence, upstream)
+end
+send_bells(ttl_ms)
+finish_releases(now_us)
+wake_one(now_us)
+return answers

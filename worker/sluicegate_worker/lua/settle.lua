@@ -1,0 +1,42 @@
+#!lua flags=allow-oom
+--[[
+settle: delivers the provider's final answer. The first result wins, whoever holds the request: it is paid for.
+
+KEYS    config     HASH    the pool's policy
+        sched      HASH    counters
+        run        STREAM  in flight
+        retry      STREAM  delayed
+        due        ZSET    when they are due
+        idle       ZSET    where agents without work had got to
+        expiry     ZSET    deadlines
+        wake       LIST    the token
+EACH    fence      text    the entry of `run`
+        id         text
+        upstream   text
+        reply      bytes   a line of JSON, a line end, the body
+RETURNS per request: ok | late (an outcome was there before; this one is dropped)
+]]
+-- @include clock keys lanes places outcome wake holder
+
+local now_us = read_clock_us()
+local ttl_ms = tonumber(redis.call('HGET', config, 'reply_ttl_ms')) or 0
+
+local function settle(id, fence, reply)
+  local request = read_request(id)
+  if not request or redis.call('EXISTS', reply_key(id)) == 1 then
+    redis.call('HINCRBY', sched, 'late', 1)
+    return 'late'
+  end
+  if request.place ~= 'run ' .. fence then leave_place(id, request.place, request.lane, request.agent) end
+  finish(id, request, 'ok', reply, ttl_ms)
+  return 'ok'
+end
+
+local answers = {}
+for fence, id, upstream, reply in each() do
+  answers[#answers + 1] = settle(id, fence, reply)
+  release(fence, upstream)
+end
+send_bells(ttl_ms)
+finish_releases(now_us)
+return answers

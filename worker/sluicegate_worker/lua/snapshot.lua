@@ -1,0 +1,77 @@
+#!lua flags=no-writes
+--[[
+snapshot: where everything in a pool stands at one moment. Bounded: of agents, requests in flight, dispatchers and dead letters
+the first 1,000 are looked at, the others only counted.
+
+KEYS    config      HASH    the pool's policy
+        sched       HASH    counters, virtual time
+        run         STREAM  in flight
+        due         ZSET    delayed
+        served      ZSET    what agents were charged since they began to wait
+        dead        STREAM  dead letters
+RETURNS "no pool", or {now_us, version, policy, waiting, in flight, delayed, dead, next due_us, agents waiting in interactive, in batch,
+        dispatchers, flights, reasons, agents, upstreams}
+        dispatchers: {name, pending, idle_ms, oldest entry, …} · flights: {lane, agent, …} · reasons of death, the newest first
+        agents: {lane, agent, waiting, oldest entry, served_us, …} · upstreams: {name, its hash, …}
+]]
+-- @include clock keys
+
+local SEEN_MOST = 1000
+
+local version, policy = unpack(redis.call('HMGET', config, 'version', 'policy'))
+if not version then return 'no pool' end
+
+local function append(flat, ...)
+  for _, value in ipairs({ ... }) do flat[#flat + 1] = value end
+end
+
+-- A damaged pool without its group still has a status.
+local function dispatchers()
+  local flat, found = {}, redis.pcall('XINFO', 'CONSUMERS', run, 'dispatchers')
+  if found.err then return flat end
+  for at = 1, math.min(#found, SEEN_MOST) do
+    local name, pending, idle_ms = found[at][2], found[at][4], found[at][6]
+    local oldest = pending > 0 and redis.call('XPENDING', run, 'dispatchers', '-', '+', 1, name)[1]
+    append(flat, name, pending, idle_ms, oldest and oldest[1] or '')
+  end
+  return flat
+end
+
+local function flights()
+  local flat = {}
+  for _, entry in ipairs(redis.call('XRANGE', run, '-', '+', 'COUNT', SEEN_MOST)) do
+    append(flat, redis.call('HGET', request_key(entry[2][2]), 'lane') or '', entry[2][4] or '')
+  end
+  return flat
+end
+
+local function reasons()
+  local flat = {}
+  for _, entry in ipairs(redis.call('XREVRANGE', dead, '+', '-', 'COUNT', SEEN_MOST)) do append(flat, entry[2][6] or '') end
+  return flat
+end
+
+local function agents()
+  local flat = {}
+  for _, lane in ipairs({ 'interactive', 'batch' }) do
+    for _, agent in ipairs(redis.call('ZRANGE', ring_key(lane), 0, SEEN_MOST - 1)) do
+      local backlog = backlog_key(lane, agent)
+      local oldest = redis.call('XRANGE', backlog, '-', '+', 'COUNT', 1)[1]
+      append(flat, lane, agent, redis.call('XLEN', backlog), oldest and oldest[1] or '', redis.call('ZSCORE', served, agent) or '0')
+    end
+  end
+  return flat
+end
+
+local function upstreams()
+  local flat = {}
+  for _, field in ipairs(redis.call('HKEYS', config)) do
+    local name = string.match(field, '^price_us:(.+)$')
+    if name then append(flat, name, redis.call('HGETALL', upstream_key(name))) end
+  end
+  return flat
+end
+
+return { read_clock_us(), version, policy, redis.call('HGET', sched, 'waiting') or '0', redis.call('XLEN', run), redis.call('ZCARD', due),
+  redis.call('XLEN', dead), redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] or '', redis.call('ZCARD', ring_key('interactive')),
+  redis.call('ZCARD', ring_key('batch')), dispatchers(), flights(), reasons(), agents(), upstreams() }

@@ -1,0 +1,34 @@
+"""What becomes of one call: a closed union. `policy` decides it, `attempt` carries it out."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+DeadReason = Literal["attempts", "upstream_error", "poison", "undecodable", "too_large", "on_unknown", "quota"]
+
+
+class Settle(Struct, frozen=True):
+    """The provider's final answer, whatever its status: the agent gets it."""
+
+
+class Retry(Struct, frozen=True):
+    """Another call after `delay_s`. `pause_s` holds the whole upstream back, for `reason`; not every failure uses an
+    attempt."""
+
+    delay_s: float
+    uses_attempt: bool
+    error: str
+    status: int | None = None
+    pause_s: float = 0.0
+    reason: str = ""
+
+
+class Bury(Struct, frozen=True):
+    """Given up: into the dead letters."""
+
+    reason: DeadReason
+    error: str
+    status: int | None = None
+
+
+Outcome = Settle | Retry | Bury

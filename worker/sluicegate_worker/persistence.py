@@ -1,0 +1,57 @@
+"""Writes outcomes back, whatever it takes: an answer that was paid for must not be lost because Redis was away for a
+moment."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sluicegate.batch import Batcher
+from sluicegate.errors import StoreUnavailable
+from sluicegate.keys import PoolKeys
+from sluicegate.scripts import Script
+from sluicegate.store import Store
+from sluicegate_worker.rows import BuryRow, RetryRow, SettleRow
+from sluicegate_worker.script_files import BURY, RETRY, SETTLE
+
+GIVE_UP_S = 300.0
+_PAUSE_S_MAX = 2.0
+
+_log = logging.getLogger("sluicegate.dispatcher")
+
+
+class Persistence:
+    """Settles, retries and buries. Outcomes of the same moment share a round trip, and each script may run twice
+    unharmed."""
+
+    def __init__(self, store: Store, keys: PoolKeys) -> None:
+        self._store, self._keys = store, keys
+        self._settle: Batcher[SettleRow] = Batcher("settle", lambda rows: self._insist(SETTLE, rows))
+        self._retry: Batcher[RetryRow] = Batcher("retry", lambda rows: self._insist(RETRY, rows))
+        self._bury: Batcher[BuryRow] = Batcher("bury", lambda rows: self._insist(BURY, rows))
+
+    async def settle(self, row: SettleRow) -> str:
+        return (await self._settle.send(row)).decode()  # type: ignore[no-any-return]  # the script answers a word
+
+    async def retry(self, row: RetryRow) -> str:
+        return (await self._retry.send(row)).decode()  # type: ignore[no-any-return]  # the script answers a word
+
+    async def bury(self, row: BuryRow) -> str:
+        return (await self._bury.send(row)).decode()  # type: ignore[no-any-return]  # the script answers a word
+
+    async def _insist(self, script: Script, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        give_up_at, pause_s = time.monotonic() + GIVE_UP_S, 0.05
+        while True:
+            try:
+                return await script(self._store, self._keys, (), rows)  # type: ignore[no-any-return]  # one word a row
+            except StoreUnavailable as error:
+                if time.monotonic() > give_up_at:
+                    _log.error(
+                        "%d outcomes could not be written for %d s and are lost: %s", len(rows), GIVE_UP_S, error
+                    )
+                    raise
+                _log.warning("%d outcomes wait to be written, trying again: %s", len(rows), error)
+                await asyncio.sleep(random.uniform(0, pause_s))
+                pause_s = min(_PAUSE_S_MAX, pause_s * 2)

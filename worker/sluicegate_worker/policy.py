@@ -1,0 +1,74 @@
+"""Decides what becomes of a call; pure. The life of a request whose calls fail:
+
+0. The provider's final answer, a 4xx of the caller's own making included, goes to the agent as it is.
+1. A 429 is about the key: the whole upstream pauses as long as the provider says, and the request waits without using
+an
+   attempt. So it does when the provider is overloaded, when the credentials are refused or the quota is used up.
+2. A 5xx, a time-out or a broken connection uses up an attempt. The next comes after a random time between nothing and
+twice
+   as much as the time before ("full jitter"), or later where the provider says so, so that they never come back
+   together.
+3. When the attempts are used up the request is dead (`attempts`). An answer that is too large, or a redirect, would
+be the
+   same again, so it is dead at once.
+4. Its deadline bounds all of it: the script that delays a request answers it as expired once that has passed.
+"""
+
+from random import Random
+
+from sluicegate_worker.outcome import Bury, Outcome, Retry, Settle
+from sluicegate_worker.policy_settings import Retry as RetrySettings
+from sluicegate_worker.upstream.call import Answer, CallFailed
+from sluicegate_worker.upstream.classify import classify
+from sluicegate_worker.upstream.delays import read_retry_after_s
+
+RATE_PAUSE_S = 1.0  # a 429 that does not say how long
+CREDENTIALS_PAUSE_S = 30.0  # refused keys and used-up quota change by a person's hand, not by waiting a moment
+_DOUBLINGS_MAX = 30
+
+
+def judge_answer(
+    answer: Answer, attempts: int, sends: int, rules: RetrySettings, now_s: float, random: Random
+) -> Outcome:
+    """`attempts` were used up before this call; `sends` counts this call too."""
+    kind = classify(answer)
+    if kind == "final":
+        return Settle()
+    error = f"{answer.status} {_excerpt(answer.body)}".strip()
+    if kind == "unusable":
+        return Bury("upstream_error", f"{error} (redirects are not followed: check base_url)", answer.status)
+    asked_s = read_retry_after_s(answer.headers, now_s)
+    if kind == "transient":
+        return _after_failure(error, answer.status, asked_s, attempts, rules, random)
+    jitter_s = jittered_s(sends - 1, rules, random)
+    if kind == "overload":
+        return Retry(max(asked_s or 0.0, jitter_s), False, error, answer.status, asked_s or 0.0, "overload")
+    pause_s = RATE_PAUSE_S if kind == "rate" else CREDENTIALS_PAUSE_S
+    pause_s = asked_s if asked_s is not None else pause_s
+    return Retry(pause_s + random.uniform(0, rules.base_s), False, error, answer.status, pause_s, kind)
+
+
+def judge_failure(failure: CallFailed, attempts: int, rules: RetrySettings, random: Random) -> Outcome:
+    """For a call without an answer."""
+    if failure.kind == "too_large":
+        return Bury("too_large", failure.error)
+    return _after_failure(failure.error, None, None, attempts, rules, random)
+
+
+def jittered_s(failures: int, rules: RetrySettings, random: Random) -> float:
+    """Full jitter: anything from nothing to the doubled and capped base, so that a crowd spreads over the whole
+    time."""
+    ceiling_s: float = min(rules.cap_s, rules.base_s * 2 ** min(max(failures, 0), _DOUBLINGS_MAX))
+    return random.uniform(0, ceiling_s)
+
+
+def _after_failure(
+    error: str, status: int | None, asked_s: float | None, attempts: int, rules: RetrySettings, random: Random
+) -> Outcome:
+    if attempts + 1 >= rules.max_attempts:
+        return Bury("attempts", error, status)
+    return Retry((asked_s or 0.0) + jittered_s(attempts, rules, random), True, error, status)
+
+
+def _excerpt(body: bytes) -> str:
+    return " ".join(body[:400].decode("utf-8", "replace").split())

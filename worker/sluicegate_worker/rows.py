@@ -1,0 +1,108 @@
+"""What goes to the scripts and comes from them, one request a row, in the order of the scripts' headers."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class ExchangeRow(NamedTuple):
+    """A slot was missed: the next one, please."""
+
+    fence: str
+    id: str
+    upstream: str
+
+
+class SettleRow(NamedTuple):
+    """The provider's final answer."""
+
+    fence: str
+    id: str
+    upstream: str
+    reply: bytes
+
+
+class RetryRow(NamedTuple):
+    """A failed call that is worth another."""
+
+    fence: str
+    id: str
+    upstream: str
+    delay_us: int
+    used: int
+    pause_us: int
+    reason: str
+    note: bytes
+
+
+class BuryRow(NamedTuple):
+    """A request that is given up."""
+
+    fence: str
+    id: str
+    upstream: str
+    reason: str
+    status: str
+    problem: str
+    reply: bytes
+    note: bytes
+
+
+class Leased(NamedTuple):
+    """A request in this dispatcher's hands. `attempts` counts failures that used one up, `sends` the calls, this one
+    included."""
+
+    fence: str
+    id: str
+    slot_us: int
+    upstream: str
+    lane: str
+    agent: str
+    attempts: int
+    sends: int
+    deadline_us: int
+    accepted_us: int
+    head: bytes
+    body: bytes
+    digest: str
+
+
+class Grant(NamedTuple):
+    """What a lease call answered."""
+
+    now_us: int
+    version: int
+    verdict: str
+    wait_us: int
+    expired: int
+    undecodable: int
+    leased: list[Leased]
+
+
+_HEAD, _WIDTH = 6, len(Leased._fields)
+
+
+def read_grant(answer: Sequence[Any]) -> Grant:
+    leased = []
+    for at in range(_HEAD, len(answer), _WIDTH):
+        fence, request_id, slot, upstream, lane, agent, attempts, sends, deadline, accepted, head, body, digest = (
+            answer[at : at + _WIDTH]
+        )
+        leased.append(
+            Leased(
+                fence.decode(),
+                request_id.decode(),
+                int(slot),
+                upstream.decode(),
+                lane.decode(),
+                agent.decode(),
+                int(attempts),
+                int(sends),
+                int(deadline),
+                int(accepted),
+                head,
+                body,
+                digest.decode(),
+            )
+        )
+    now, version, verdict, wait, expired, undecodable = answer[:_HEAD]
+    return Grant(int(now), int(version), verdict.decode(), int(wait), int(expired), int(undecodable), leased)

@@ -1,0 +1,1 @@
+"""How an upstream is called, and how its answers are read."""

@@ -1,0 +1,40 @@
+"""One call to an upstream, and what can come of it: an answer, or a failure without one."""
+
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+
+class Call(Struct, frozen=True):
+    """What is sent. `headers` are lower case and complete but for the credentials, which only the upstream knows."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    timeout_s: float
+
+
+class Answer(Struct, frozen=True):
+    """What came back, whatever its status; `headers` are lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class CallFailed(Exception):
+    """No whole answer came. `kind` says how: what the provider did with the request is unknown."""
+
+    def __init__(self, kind: Literal["timeout", "connection", "too_large", "handler"], error: str) -> None:
+        super().__init__(error)
+        self.kind = kind
+        self.error = error
+
+
+class Caller(Protocol):
+    """What can be called: an HTTP API or a Python coroutine. `call` raises CallFailed and nothing else."""
+
+    async def call(self, call: Call) -> Answer: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,47 @@
+"""Calls a Python coroutine instead of an HTTP API: `await coroutine(path, body, headers) -> (status, headers,
+body)`."""
+
+import asyncio
+import importlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sluicegate_worker.settings import SettingsError
+from sluicegate_worker.upstream.call import Answer, Call, CallFailed
+
+Handler = Callable[[str, bytes, dict[str, str]], Awaitable[tuple[int, dict[str, str], bytes]]]
+
+
+class HandlerUpstream:
+    """A handler's exception is a failed call like a broken connection; its message goes into the history."""
+
+    def __init__(self, handler: Handler, max_reply_bytes: int) -> None:
+        self._handler, self._max_reply_bytes = handler, max_reply_bytes
+
+    async def call(self, call: Call) -> Answer:
+        try:
+            async with asyncio.timeout(call.timeout_s):
+                status, headers, body = await self._handler(call.path, call.body, call.headers)
+            answer = Answer(int(status), {str(k).lower(): str(v) for k, v in headers.items()}, bytes(body))
+        except TimeoutError as error:
+            raise CallFailed("timeout", f"no answer within {call.timeout_s:.1f} s") from error
+        except Exception as error:
+            raise CallFailed("handler", f"{type(error).__name__}: {error}") from error
+        if len(answer.body) > self._max_reply_bytes:
+            raise CallFailed("too_large", f"the answer has more than {self._max_reply_bytes} bytes (max_reply_bytes)")
+        return answer
+
+    async def close(self) -> None:
+        return
+
+
+def import_handler(name: str) -> Handler:
+    """The coroutine function `package.module:name`, from sys.path. Raises SettingsError."""
+    module_name, _, attribute = name.partition(":")
+    try:
+        handler: Any = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"handler {name} cannot be imported: {error}; is its folder on PYTHONPATH?") from error
+    if not callable(handler):
+        raise SettingsError(f"handler {name} is not a coroutine function")
+    return handler  # type: ignore[no-any-return]  # what it returns is checked at each call

@@ -1,0 +1,60 @@
+"""Calls an upstream over HTTP: once. No retries, redirects or proxies of its own, and no answer larger than allowed."""
+
+import aiohttp
+
+from sluicegate_worker.upstream.call import Answer, Call, CallFailed
+from sluicegate_worker.upstream.profiles import headers_for
+
+_CONNECT_TIMEOUT_S = 10.0
+_CHUNK_BYTES = 65_536
+
+
+class HttpUpstream:
+    """One API root and one key. Close it when done."""
+
+    def __init__(self, base_url: str, provider: str, key: str | None, max_in_flight: int, max_reply_bytes: int) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._provider, self._key = provider, key
+        self._max_reply_bytes = max_reply_bytes
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=max_in_flight, keepalive_timeout=30),
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent",),
+        )
+        # aiohttp sends idempotent methods again by itself when a kept connection broke; every call must pass the
+        # bucket.
+        self._session._retry_connection = False  # noqa: SLF001  # it has no public switch
+
+    async def call(self, call: Call) -> Answer:
+        timeout = aiohttp.ClientTimeout(total=call.timeout_s, sock_connect=_CONNECT_TIMEOUT_S)
+        try:
+            async with self._session.request(
+                call.method,
+                self._base_url + call.path,
+                data=call.body or None,
+                headers=headers_for(self._provider, self._key, call.headers),
+                allow_redirects=False,
+                timeout=timeout,
+            ) as response:
+                body = await self._read(response)
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Answer(response.status, headers, body)
+        except TimeoutError as error:
+            raise CallFailed("timeout", f"no answer within {call.timeout_s:.1f} s") from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise CallFailed("connection", f"{type(error).__name__}: {error}") from error
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        chunks, size = [], 0
+        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+            size += len(chunk)
+            if size > self._max_reply_bytes:
+                raise CallFailed(
+                    "too_large", f"the answer has more than {self._max_reply_bytes} bytes (max_reply_bytes)"
+                )
+            chunks.append(chunk)
+        return b"".join(chunks)
