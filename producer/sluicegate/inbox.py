@@ -29,10 +29,11 @@ _log = logging.getLogger("sluicegate.inbox")
 
 class Waiter(Struct):
     """Somebody waits for this outcome: the reply's bytes, or None where it is no longer kept; `ends_at` is by the
-    monotonic clock."""
+    monotonic clock, `sharers` counts those who wait for it together."""
 
     outcome: asyncio.Future[bytes | None]
     ends_at: float
+    sharers: int = 0
 
 
 class Inbox:
@@ -54,12 +55,16 @@ class Inbox:
         if waiter is None:
             waiter = Waiter(asyncio.get_running_loop().create_future(), time.monotonic() + deadline_s)
             self._open[request_id] = waiter
+        waiter.sharers += 1
         if self._reader is None:
             self._reader = asyncio.create_task(self._read_for_ever(), name=f"inbox of {self._keys.pool}")
         return waiter
 
-    def forget(self, request_id: str) -> None:
-        self._open.pop(request_id, None)
+    def forget(self, request_id: str, waiter: Waiter) -> None:
+        """One of its sharers gives up; the others still wait."""
+        waiter.sharers -= 1
+        if waiter.sharers == 0 and self._open.get(request_id) is waiter:
+            del self._open[request_id]
 
     def deliver(self, request_id: str, reply: bytes | None) -> None:
         waiter = self._open.pop(request_id, None)
@@ -83,12 +88,16 @@ class Inbox:
     async def close(self) -> None:
         if self._reader is not None:
             self._closing = True  # a cancellation alone is not enough: under a time-out the client may take it for one
-            self._reader.cancel()
-            await asyncio.wait([self._reader])
+            while not self._reader.done():
+                self._reader.cancel()
+                await asyncio.wait([self._reader], timeout=0.1)
             with contextlib.suppress(StoreUnavailable):  # then it ends by its TTL
                 await self._store.call("DEL", self._key)
-        for waiter in self._open.values():
-            waiter.outcome.cancel()
+        for request_id, waiter in self._open.items():
+            waiter.outcome.set_exception(
+                StoreUnavailable(f"the producer was closed before request {request_id} was answered; it lives on")
+            )
+            waiter.outcome.exception()  # seen, whether anybody still waits or not
         self._open.clear()
 
     async def _read_for_ever(self) -> None:

@@ -57,39 +57,42 @@ class PoolClient:
         try:
             answer = await asyncio.shield(enqueued)
         except asyncio.CancelledError:
+            self._inbox.forget(submission.id, waiter)
             await self._withdraw(submission.id, enqueued)
             raise
         except Exception:
-            self._inbox.forget(submission.id)
+            self._inbox.forget(submission.id, waiter)
             raise
         kind, request_id = answer[0].decode(), answer[1].decode()
         if request_id != submission.id:  # the key is another request's: wait for that one
-            self._inbox.forget(submission.id)
+            self._inbox.forget(submission.id, waiter)
             waiter = self._inbox.expect(request_id, waiter.ends_at - time.monotonic())
             if kind != "final":
                 await self._inbox.look([request_id])  # it may have ended before anybody listened
         if kind == "final":
             self._inbox.deliver(request_id, answer[2])
         elif kind not in ("waiting", "delayed", "in_flight"):
-            self._inbox.forget(submission.id)
+            self._inbox.forget(request_id, waiter)
             raise _refusal(kind, answer, order)
         position, eta_us = (int(answer[2]), int(answer[3])) if kind != "final" else (0, 0)
-        return Ticket(self, request_id, position, eta_us / _MICRO, waiter)
+        return Ticket(request_id, position, eta_us / _MICRO, waiter, self.cancel)
 
     async def result(self, request_id: str, timeout: float) -> Reply:
         """The reply of a request that anybody submitted. Raises UnknownRequest, ReplyTimeout, or what the outcome
         is."""
-        waiter = self._inbox.expect(request_id, timeout)
+        waiter = self._inbox.expect(
+            request_id, 0.0
+        )  # whose deadline is not known here is looked at as if it had passed
         state = (await self._inbox.look([request_id]))[request_id]
         if state == "unknown":
-            self._inbox.forget(request_id)
+            self._inbox.forget(request_id, waiter)
             raise UnknownRequest(
                 f"no request {request_id} in pool {self.name}: never accepted, or its reply is no longer kept"
             )
         if state != "final" and timeout <= 0:
-            self._inbox.forget(request_id)
+            self._inbox.forget(request_id, waiter)
             raise ReplyTimeout(f"request {request_id} is not answered yet: it is {state}")
-        return await Ticket(self, request_id, 0, 0.0, waiter).reply(None if state == "final" else timeout)
+        return await Ticket(request_id, 0, 0.0, waiter, self.cancel).reply(None if state == "final" else timeout)
 
     async def cancel(self, request_id: str) -> str:
         states: list[bytes] = await CANCEL(self._store, self._keys, (), [(request_id,)])
@@ -101,9 +104,9 @@ class PoolClient:
 
     async def terms(self) -> PoolTerms:
         """The pool's terms; agents may start before dispatchers, so a missing pool is waited for."""
-        if self._terms is not None and self._version == self._latest_version:
-            return self._terms
-        async with self._reading_terms:
+        async with self._reading_terms:  # who had to wait here finds them read
+            if self._terms is not None and self._version == self._latest_version:
+                return self._terms
             until = time.monotonic() + POOL_WAIT_S
             while True:
                 version, policy = await self._store.call("HMGET", self._keys.fixed("config"), "version", "policy")
@@ -146,7 +149,6 @@ class PoolClient:
 
     async def _withdraw(self, request_id: str, enqueued: asyncio.Future[Answer]) -> None:
         """The caller left while its request was on the way in: let it arrive, then take it back."""
-        self._inbox.forget(request_id)
         try:
             await enqueued
             await self.cancel(request_id)

@@ -5,10 +5,9 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping
 from re import sub
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import msgspec
 
@@ -18,9 +17,9 @@ from sluicegate.names import check_name
 from sluicegate.pool import POOL_WAIT_S, PoolClient
 from sluicegate.settings import resolve_settings
 from sluicegate.store import Store
-from sluicegate.submission import Order, encode_body, model_of, takes_model
+from sluicegate.submission import Options, Order, encode_body, model_of, takes_model
 from sluicegate.ticket import Ticket
-from sluicegate.wire import OnUnknown, Priority, Reply
+from sluicegate.wire import Reply
 
 _POOLS_FRESH_S = 10.0
 _POOLS_POLL_S = 0.25
@@ -59,42 +58,13 @@ class AsyncProducer:
             await pool.close()
         await self._store.__aexit__(kind, error, trace)
 
-    async def request(
-        self,
-        path: str,
-        body: Any,
-        *,
-        method: str = "POST",
-        headers: Mapping[str, str] | None = None,
-        agent: str | None = None,
-        priority: Priority = "interactive",
-        key: str | None = None,
-        id: str | None = None,
-        deadline: float | None = None,
-        not_before: float | None = None,
-        on_unknown: OnUnknown = "retry",
-        tokens: int | None = None,
-    ) -> Reply:
+    async def request(self, path: str, body: Any, **options: Unpack[Options]) -> Reply:
         """Submits and waits for the reply; cancelling the task that waits cancels the request.
 
-        Raises InvalidRequest, BacklogFull or WouldMissDeadline (not accepted), DeadlineExceeded, RequestDead,
-        RequestCancelled,
-        StoreUnavailable.
+        Takes what `submit` takes. Raises InvalidRequest, BacklogFull or WouldMissDeadline (not accepted),
+        DeadlineExceeded, RequestDead, RequestCancelled, StoreUnavailable.
         """
-        ticket = await self.submit(
-            path,
-            body,
-            method=method,
-            headers=headers,
-            agent=agent,
-            priority=priority,
-            key=key,
-            id=id,
-            deadline=deadline,
-            not_before=not_before,
-            on_unknown=on_unknown,
-            tokens=tokens,
-        )
+        ticket = await self.submit(path, body, **options)
         try:
             return await ticket.reply()
         except asyncio.CancelledError:
@@ -103,44 +73,15 @@ class AsyncProducer:
             withdrawal.add_done_callback(self._withdrawals.discard)
             raise
 
-    async def submit(
-        self,
-        path: str,
-        body: Any,
-        *,
-        method: str = "POST",
-        headers: Mapping[str, str] | None = None,
-        agent: str | None = None,
-        priority: Priority = "interactive",
-        key: str | None = None,
-        id: str | None = None,
-        deadline: float | None = None,
-        not_before: float | None = None,
-        on_unknown: OnUnknown = "retry",
-        tokens: int | None = None,
-    ) -> Ticket:
+    async def submit(self, path: str, body: Any, **options: Unpack[Options]) -> Ticket:
         """Hands the request in and returns as soon as it is accepted; it lives on whatever becomes of this process.
 
-        `body` is an object that msgspec can encode, or bytes that are JSON. `deadline` and `not_before` are seconds
-        from now.
-        `key` makes the call idempotent within the agent: with the same body it joins the request of before.
-        `on_unknown` says
-        what becomes of a call whose dispatcher crashed in the middle: "retry" may pay twice, "dead" leaves it to you.
+        `body` is an object that msgspec can encode, or bytes that are JSON. The options are those of `Options`: method,
+        headers, agent, priority, key, id, deadline, not_before, on_unknown, tokens. Raises InvalidRequest, BacklogFull or
+        WouldMissDeadline when it is not accepted, StoreUnavailable when that is not known (the same `id` makes it safe to
+        try again).
         """
-        order = Order(
-            path=path,
-            body=body,
-            method=method,
-            headers=headers,
-            agent=agent,
-            priority=priority,
-            key=key,
-            id=id,
-            deadline=deadline,
-            not_before=not_before,
-            on_unknown=on_unknown,
-            tokens=tokens,
-        )
+        order = Order(path=path, body=body, **options)
         encoded = encode_body(body)
         model = model_of(encoded)
         pool = self._client(self._pool or await self._pool_of(model))

@@ -5,7 +5,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 from msgspec import Struct
@@ -14,10 +14,25 @@ from sluicegate.errors import InvalidRequest
 from sluicegate.keys import LANES
 from sluicegate.names import check_idempotency_key, check_name, new_id
 from sluicegate.paths import check_path, normalise_path
-from sluicegate.wire import REQUEST_HEADERS, RequestHead, Submission
+from sluicegate.wire import REQUEST_HEADERS, OnUnknown, Priority, RequestHead, Submission
 
 DEADLINE_S_MAX = 30 * 86_400
 _HEADER_CHARACTERS_MAX = 2048
+
+
+class Options(TypedDict, total=False):
+    """What may be said with a request besides its path and body; all of it may be left out."""
+
+    method: str  # POST
+    headers: Mapping[str, str] | None  # passed on by an allow-list; credentials never are
+    agent: str | None  # who asks, else the producer's agent
+    priority: Priority  # interactive, or batch for what may take what the others leave
+    key: str | None  # idempotency key: within the agent, the same key with the same body is the same request
+    id: str | None  # makes submitting again safe
+    deadline: float | None  # seconds from now, else the pool's
+    not_before: float | None  # seconds from now
+    on_unknown: OnUnknown  # after a crash in mid-call: "retry" may pay twice, "dead" leaves it to you
+    tokens: int | None  # the caller's own estimate
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -60,7 +75,7 @@ class _Peek(Struct):
 
 
 _encode = msgspec.json.Encoder().encode
-_peek = msgspec.json.Decoder(_Peek).decode
+_peek = msgspec.json.Decoder(_Peek | list[msgspec.Raw] | str | int | float | bool | None).decode
 
 
 def takes_model(patterns: list[str], model: str) -> bool:
@@ -84,12 +99,11 @@ def model_of(body: bytes) -> str | None:
     if not body:
         return None
     try:
-        model = _peek(body).model
-    except msgspec.ValidationError:
-        return None  # JSON, but no object
+        body.decode()  # the text of what is skipped below is not looked at
+        found = _peek(body)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the body is not JSON: {error}") from error
-    return model if isinstance(model, str) else None
+    return found.model if isinstance(found, _Peek) and isinstance(found.model, str) else None
 
 
 def prepare(order: Order, body: bytes, model: str | None, agent: str | None, terms: PoolTerms) -> Submission:

@@ -1,25 +1,23 @@
 """A ticket: the proof that a request was accepted, and the way to its reply."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
 
 from sluicegate.errors import ReplyTimeout, UnknownRequest
+from sluicegate.inbox import Waiter
 from sluicegate.wire import Reply, open_reply
-
-if TYPE_CHECKING:
-    from sluicegate.inbox import Waiter
-    from sluicegate.pool import PoolClient
 
 
 class Ticket:
     """An accepted request. `position` and `eta_s` (seconds) are estimates of the moment when it was accepted."""
 
-    def __init__(self, pool: "PoolClient", request_id: str, position: int, eta_s: float, waiter: "Waiter") -> None:
+    def __init__(
+        self, request_id: str, position: int, eta_s: float, waiter: Waiter, cancel: Callable[[str], Awaitable[str]]
+    ) -> None:
         self.id = request_id
         self.position = position
         self.eta_s = eta_s
-        self._pool = pool
-        self._waiter = waiter
+        self._waiter, self._cancel = waiter, cancel
 
     def __repr__(self) -> str:
         return f"Ticket(id={self.id!r}, position={self.position}, eta_s={self.eta_s:.3f})"
@@ -40,4 +38,4 @@ class Ticket:
     async def cancel(self) -> str:
         """Ends the request and returns its final state: cancelled, or ok, dead or expired where that was there
         first."""
-        return await self._pool.cancel(self.id)
+        return await self._cancel(self.id)

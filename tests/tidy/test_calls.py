@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.source_tree import find_violations
 
-SETTINGS_FILES = {"settings.py", "settings_file.py"}
+SETTINGS_FILES = {"settings.py", "settings_file.py", "settings_secrets.py"}
 ENVIRONMENT = {"os.environ", "os.environb", "os.getenv", "os.putenv"}
 SLEEPS = {"time.sleep", "asyncio.sleep"}
 MAY_SLEEP = Path("tests/support/waiting.py")

@@ -10,13 +10,14 @@ from random import Random
 import msgspec
 
 from sluicegate.batch import Batcher
-from sluicegate.errors import StoreUnavailable
+from sluicegate.errors import InvalidRequest, StoreUnavailable
 from sluicegate.keys import PoolKeys
+from sluicegate.paths import check_path, normalise_path
 from sluicegate.store import Store
-from sluicegate.wire import ReplyHead, RequestHead, encode_reply
+from sluicegate.wire import REQUEST_HEADERS, ReplyHead, RequestHead, encode_reply
 from sluicegate_worker.clock import StoreClock
 from sluicegate_worker.outcome import Bury, Outcome, Retry, Settle
-from sluicegate_worker.persistence import Persistence
+from sluicegate_worker.persistence import Persistence, insist
 from sluicegate_worker.policy import judge_answer, judge_failure
 from sluicegate_worker.policy_settings import Policy
 from sluicegate_worker.redaction import redact
@@ -40,6 +41,7 @@ class Target(msgspec.Struct, frozen=True):
     """An upstream as this dispatcher's own file knows it."""
 
     caller: Caller
+    provider: str
     timeout_s: float
     model_map: dict[str, str]
 
@@ -59,8 +61,8 @@ class Attempts:
     async def carry_out(self, leased: Leased) -> None:
         """Never raises: whatever happens to one request, the dispatcher goes on."""
         try:
-            head = _decode_head(leased.head)
-        except (ValueError, RecursionError) as error:
+            head = self._read_head(leased)
+        except (ValueError, RecursionError, InvalidRequest) as error:
             _log.error("request %s of agent %s cannot be decoded and goes to the dead letters", leased.id, leased.agent)
             await self._conclude(leased, Bury("undecodable", f"its head is not readable: {error}"), None, 0.0, 0.0)
             return
@@ -71,6 +73,12 @@ class Attempts:
         except Exception:  # noqa: BLE001  # one request's trouble is not the others'
             _log.exception("the attempt of request %s broke off", leased.id)
             await self._conclude(leased, Retry(1.0, True, "the dispatcher failed; see its log"), None, 0.0, 0.0)
+
+    def _read_head(self, leased: Leased) -> RequestHead:
+        """Checked again here, beside the key: what is read from Redis must not lead the key anywhere else."""
+        head = _decode_head(leased.head)
+        check_path(head.method, normalise_path(head.path), [self._targets[leased.upstream].provider])
+        return head
 
     async def _send(self, leased: Leased, head: RequestHead) -> None:
         slot = await self._wait_for_slot(leased)
@@ -117,6 +125,8 @@ class Attempts:
                     "request %s was taken over while this dispatcher stalled; it is not sent from here", leased.id
                 )
                 return None
+            if slot_us < 0:
+                return Retry(0, False, "handed back, for its upstream is no longer in the pool's policy")
             slot_at = self._clock.monotonic_of(slot_us)
 
     async def _drains_within(self, wait_s: float) -> bool:
@@ -128,13 +138,16 @@ class Attempts:
         return True
 
     async def _exchange_slots(self, rows: list[ExchangeRow]) -> list[int]:
-        answer: list[int] = await EXCHANGE(self._store, self._keys, (self._clock.lead_us,), rows)
+        answer: list[int] = await insist(
+            lambda: EXCHANGE(self._store, self._keys, (self._clock.lead_us,), rows), f"{len(rows)} slots"
+        )
         self._clock.see(answer[0], time.monotonic())
         return answer[1:]
 
     def _make_call(self, leased: Leased, head: RequestHead, target: Target, timeout_s: float) -> Call:
         body = rename_model(leased.body, head.model, target.model_map)
-        headers = {**head.headers, "idempotency-key": leased.id, "x-sluicegate-attempt": str(leased.sends)}
+        passed = {name: value for name, value in head.headers.items() if name in REQUEST_HEADERS}
+        headers = {**passed, "idempotency-key": leased.id, "x-sluicegate-attempt": str(leased.sends)}
         if body:
             headers["content-type"] = "application/json"
         return Call(head.method, head.path, headers, body, timeout_s)

@@ -153,7 +153,7 @@ class PoolDispatcher:
                 upstream.base_url or "", upstream.provider, key, self._concurrency, self._settings.max_reply_bytes
             )
         self._callers[upstream.name] = caller
-        return Target(caller, upstream.timeout_s, upstream.model_map)
+        return Target(caller, upstream.provider, upstream.timeout_s, upstream.model_map)
 
     async def _notice_version(self, seen: int | None) -> None:
         """Follows the policy in force; None: there is none, or its group is gone, so this dispatcher's file gives the

@@ -5,7 +5,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from sluicegate.batch import Batcher
@@ -28,9 +28,9 @@ class Persistence:
 
     def __init__(self, store: Store, keys: PoolKeys) -> None:
         self._store, self._keys = store, keys
-        self._settle: Batcher[SettleRow] = Batcher("settle", lambda rows: self._insist(SETTLE, rows))
-        self._retry: Batcher[RetryRow] = Batcher("retry", lambda rows: self._insist(RETRY, rows))
-        self._bury: Batcher[BuryRow] = Batcher("bury", lambda rows: self._insist(BURY, rows))
+        self._settle: Batcher[SettleRow] = Batcher("settle", lambda rows: self._write(SETTLE, rows))
+        self._retry: Batcher[RetryRow] = Batcher("retry", lambda rows: self._write(RETRY, rows))
+        self._bury: Batcher[BuryRow] = Batcher("bury", lambda rows: self._write(BURY, rows))
 
     async def settle(self, row: SettleRow) -> str:
         return (await self._settle.send(row)).decode()  # type: ignore[no-any-return]  # the script answers a word
@@ -41,17 +41,20 @@ class Persistence:
     async def bury(self, row: BuryRow) -> str:
         return (await self._bury.send(row)).decode()  # type: ignore[no-any-return]  # the script answers a word
 
-    async def _insist(self, script: Script, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-        give_up_at, pause_s = time.monotonic() + GIVE_UP_S, 0.05
-        while True:
-            try:
-                return await script(self._store, self._keys, (), rows)  # type: ignore[no-any-return]  # one word a row
-            except StoreUnavailable as error:
-                if time.monotonic() > give_up_at:
-                    _log.error(
-                        "%d outcomes could not be written for %d s and are lost: %s", len(rows), GIVE_UP_S, error
-                    )
-                    raise
-                _log.warning("%d outcomes wait to be written, trying again: %s", len(rows), error)
-                await asyncio.sleep(random.uniform(0, pause_s))
-                pause_s = min(_PAUSE_S_MAX, pause_s * 2)
+    async def _write(self, script: Script, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        return await insist(lambda: script(self._store, self._keys, (), rows), f"{len(rows)} outcomes")
+
+
+async def insist(call: Callable[[], Awaitable[list[Any]]], what: str) -> list[Any]:
+    """Makes a call that may run twice unharmed until Redis answers it. Raises StoreUnavailable after five minutes."""
+    give_up_at, pause_s = time.monotonic() + GIVE_UP_S, 0.05
+    while True:
+        try:
+            return await call()
+        except StoreUnavailable as error:
+            if time.monotonic() > give_up_at:
+                _log.error("%s could not be written or read for %d s and are given up: %s", what, GIVE_UP_S, error)
+                raise
+            _log.warning("%s wait for Redis, trying again: %s", what, error)
+            await asyncio.sleep(random.uniform(0, pause_s))
+            pause_s = min(_PAUSE_S_MAX, pause_s * 2)

@@ -27,7 +27,7 @@ RETURNS "no pool", or the policy's version and per request {answer, id, …}:
         waiting|delayed|in_flight, position, eta_us · final, reply · conflict · too_large, limit
         agent_full|pool_full, retry_after_us · would_miss, eta_us
 ]]
--- @include clock keys lanes places wake
+-- @include clock keys lanes places wake watchers
 
 local limits = redis.call('HMGET', config, 'version', 'max_backlog', 'max_backlog_per_agent', 'max_backlog_bytes',
   'max_request_bytes', 'deadline_us', 'reply_ttl_ms', 'price_us')
@@ -36,15 +36,6 @@ local version = limits[1]
 for at = 2, #limits do limits[at] = tonumber(limits[at]) end
 local max_backlog, max_per_agent, max_bytes, max_request_bytes, default_deadline_us, reply_ttl_ms, price_us = unpack(limits, 2)
 local now_us = read_clock_us()
-
-local WATCHERS_MAX = 100
-
-local function join_watchers(id, watchers)
-  if string.find(' ' .. watchers .. ' ', ' ' .. producer .. ' ', 1, true) then return end
-  local _, others = string.gsub(watchers, '%S+', '')
-  if others >= WATCHERS_MAX then return end
-  redis.call('HSET', request_key(id), 'watchers', watchers == '' and producer or watchers .. ' ' .. producer)
-end
 
 -- An agent's n-th request is served after n rounds of all agents that wait, or when everything before it is done.
 local function estimate(lane, ahead_own, waiting)
@@ -63,7 +54,7 @@ local function known(id, digest)
   local held, place, watchers, lane, agent = unpack(redis.call('HMGET', request_key(id), 'digest', 'place', 'watchers', 'lane', 'agent'))
   if not held then return nil end
   if held ~= digest then return { 'conflict', id } end
-  join_watchers(id, watchers)
+  join_watchers(id, watchers, producer)
   local stream = split_place(place)
   local position, eta_us = estimate(lane, redis.call('XLEN', backlog_key(lane, agent)),
     tonumber(redis.call('HGET', sched, 'waiting')) or 0)

@@ -14,7 +14,7 @@ ARGV    producer   text    whose inbox is rung; empty: nobody's
 EACH    id         text
 RETURNS per request {final, reply} | {waiting | in_flight | delayed | unknown}
 ]]
--- @include clock keys lanes places outcome
+-- @include clock keys lanes places outcome watchers
 
 local now_us = read_clock_us()
 local ttl_ms = tonumber(redis.call('HGET', config, 'reply_ttl_ms')) or 0
@@ -29,10 +29,7 @@ local function look(id)
     finish_unanswered(id, request, 'expired', now_us, ttl_ms)
     return { 'final', redis.call('GET', reply_key(id)) }
   end
-  local watchers = request.watchers or ''
-  if producer ~= '' and not string.find(' ' .. watchers .. ' ', ' ' .. producer .. ' ', 1, true) then
-    redis.call('HSET', request_key(id), 'watchers', watchers == '' and producer or watchers .. ' ' .. producer)
-  end
+  if producer ~= '' then join_watchers(id, request.watchers or '', producer) end
   return { STATES[stream] or 'waiting' }
 end
 

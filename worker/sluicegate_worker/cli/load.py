@@ -90,7 +90,7 @@ def command(
 
     from sluicegate.settings import resolve_settings
     from sluicegate_worker.demo.load import Load, run_load
-    from sluicegate_worker.demo.records import LogError, read_settled_calls, write_records
+    from sluicegate_worker.demo.records import LogError, read_calls, read_settled_calls, write_records
     from sluicegate_worker.demo.report import correct_sends, make_report
     from sluicegate_worker.demo.traffic import name_agents, plan_random, plan_trace
     from sluicegate_worker.settings_file import resolve_redis_url_here
@@ -102,8 +102,10 @@ def command(
         plan = plan_trace(crew, _read_trace(trace, speed), duration)
     load = Load(resolve_redis_url_here(redis_url, None), resolve_settings(None, pool, None).pool, plan, deadline)
     began_at = time.time()
-    records, run = uvloop.run(run_load(load, live=not as_json))
     try:
+        if provider_log is not None:
+            read_calls(provider_log, began_at)  # a file that is no log is refused before anything is offered
+        records, run = uvloop.run(run_load(load, live=not as_json))
         calls = None if provider_log is None else read_settled_calls(provider_log, began_at, records)
     except LogError as error:
         fail(str(error), EXIT_USAGE)

@@ -20,8 +20,9 @@ def _say_outcome(report: Report) -> str:
 def _say_provider(report: Report) -> list[str]:
     if report.upstream_calls is None:
         return []
+    refused, twice = report.upstream_429, report.duplicates
     lines = [
-        f"provider    {report.upstream_calls:,} calls; {report.upstream_429:,} refused (429), {report.duplicates:,} done twice",
+        f"provider    {report.upstream_calls:,} calls; {refused:,} refused (429), {twice:,} answered twice",
         f"busiest     {report.max_in_1s:,} calls in 1 s, {report.max_in_10s:,} in 10 s, {report.max_in_60s:,} in 60 s",
     ]
     if report.utilisation is not None:

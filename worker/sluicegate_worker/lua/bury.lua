@@ -44,5 +44,5 @@ for fence, id, upstream, reason, status, problem, reply, note in each() do
   release(fence, upstream)
 end
 send_bells(ttl_ms)
-finish_releases(now_us)
+finish_releases()
 return answers

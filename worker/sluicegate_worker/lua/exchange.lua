@@ -8,7 +8,7 @@ ARGV    lead_us    int     how late the dispatcher's replies come
 EACH    fence      text    its entry in `run`
         id         text
         upstream   text
-RETURNS now_us, then per request its new slot_us, or 0 where it is no longer the caller's
+RETURNS now_us, then per request its new slot_us, 0 where it is no longer the caller's, -1 where the policy no longer has the upstream
 ]]
 -- @include clock keys bucket
 
@@ -18,7 +18,7 @@ for fence, id, upstream in each() do
   local slot_us = 0
   if redis.call('HGET', request_key(id), 'place') == 'run ' .. fence then
     buckets[upstream] = buckets[upstream] or open_bucket(upstream, now_us)
-    slot_us = take_slot(buckets[upstream], now_us + tonumber(lead_us))
+    slot_us = buckets[upstream] and take_slot(buckets[upstream], now_us + tonumber(lead_us)) or -1
     redis.call('HINCRBY', sched, 'missed', 1)
   end
   answer[#answer + 1] = slot_us

@@ -170,6 +170,10 @@ local function keep_watch()
 end
 
 local swept = sweep_strays()
+-- The usual call of an idle dispatcher ends here: nothing waits, is delayed, or has a clock to be wound up.
+if redis.call('EXISTS', ring_key('interactive'), ring_key('batch'), due, expiry, idle, served) == 0 then
+  return { now_us, version, 'block', lease_us / 6, 0, undecodable }
+end
 answer_expired()
 promote_due()
 local buckets = {}

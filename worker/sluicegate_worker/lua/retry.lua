@@ -67,6 +67,6 @@ for fence, id, upstream, delay_us, used, pause_us, reason, note in each() do
   release(fence, upstream)
 end
 send_bells(ttl_ms)
-finish_releases(now_us)
+finish_releases()
 wake_one(now_us)
 return answers

@@ -16,9 +16,8 @@ EACH    fence      text    the entry of `run`
         reply      bytes   a line of JSON, a line end, the body
 RETURNS per request: ok | late (an outcome was there before; this one is dropped)
 ]]
--- @include clock keys lanes places outcome wake holder
+-- @include keys lanes places outcome wake holder
 
-local now_us = read_clock_us()
 local ttl_ms = tonumber(redis.call('HGET', config, 'reply_ttl_ms')) or 0
 
 local function settle(id, fence, reply)
@@ -38,5 +37,5 @@ for fence, id, upstream, reply in each() do
   release(fence, upstream)
 end
 send_bells(ttl_ms)
-finish_releases(now_us)
+finish_releases()
 return answers

@@ -63,7 +63,6 @@ class Bucket:
     def change_rate(self, rpm: int, now_us: int) -> None:
         self._refill(now_us)
         self._rpm = rpm
-        self._level = min(self._level, self._capacity)
 
     def _refill(self, now_us: int) -> None:
         self._level = min(self._capacity, self._level + (now_us - self._at_us) * self._rpm)

@@ -13,11 +13,11 @@ local function release(fence, upstream)
   return true
 end
 
--- An upstream that was full has room again: somebody may be waiting for just that.
-local function finish_releases(now_us)
+-- An upstream that was full has room again: somebody may be waiting for just that, while who holds a turn sleeps for another upstream.
+local function finish_releases()
   for upstream, count in pairs(released) do
     local left = redis.call('HINCRBY', upstream_key(upstream), 'in_flight', -count)
     local most = tonumber(redis.call('HGET', config, 'max_in_flight:' .. upstream))
-    if most and left + count >= most then wake_one(now_us) end
+    if most and left + count >= most then put_token() end
   end
 end

@@ -1,0 +1,1 @@
+"""Looking without touching: what status, the lists and the live views show."""

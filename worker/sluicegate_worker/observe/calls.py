@@ -1,0 +1,43 @@
+"""Calls of the last minute, from the cells of five seconds that the scripts keep for each upstream; pure."""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+CELL_US = 5_000_000
+WHOLE_CELLS = 12  # a minute
+ENOUGH_CALLS = 20
+_CELL = re.compile(rb"(\d+) (\d+) (\d+)\Z")
+_MINUTE_US = 60_000_000
+
+
+class CallCounts(NamedTuple):
+    """`rpm` is the rate just now: a minute's worth of the shortest stretch that holds enough calls to tell."""
+
+    calls_60s: int
+    refusals_60s: int
+    rpm: float
+
+
+def count_calls(cells: Iterable[bytes], now_us: int) -> CallCounts:
+    """Each cell is '<number> <calls> <429s>'. The oldest cell counts in part: the minute began within it."""
+    current, passed_us = divmod(now_us, CELL_US)
+    calls, refusals = [0] * (WHOLE_CELLS + 1), [0] * (WHOLE_CELLS + 1)
+    for cell in cells:
+        match = _CELL.match(cell)
+        age = current - int(match[1]) if match else -1
+        if match and 0 <= age <= WHOLE_CELLS:
+            calls[age], refusals[age] = int(match[2]), int(match[3])
+    rest = 1 - passed_us / CELL_US
+    calls_60s = sum(calls[:-1]) + calls[-1] * rest
+    refusals_60s = sum(refusals[:-1]) + refusals[-1] * rest
+    return CallCounts(round(calls_60s), round(refusals_60s), _rate_now(calls, passed_us, calls_60s))
+
+
+def _rate_now(calls: list[int], passed_us: int, calls_60s: float) -> float:
+    counted, stretch_us = calls[0], passed_us
+    for cell in calls[1:WHOLE_CELLS]:
+        counted, stretch_us = counted + cell, stretch_us + CELL_US
+        if counted >= ENOUGH_CALLS:
+            return counted * _MINUTE_US / stretch_us
+    return calls_60s
