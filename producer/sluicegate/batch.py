@@ -57,11 +57,12 @@ class Batcher(Generic[Row]):
     async def _send(self, batch: list[tuple[Row, asyncio.Future[Any]]]) -> None:
         try:
             answers = await self._call([row for row, _ in batch])
+            answered = list(zip(batch, answers, strict=True))
         except Exception as error:  # noqa: BLE001  # it is raised where the answer is awaited
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), answer in zip(batch, answers, strict=True):
+        for (_, future), answer in answered:
             if not future.done():
                 future.set_result(answer)

@@ -45,7 +45,7 @@ _PATH_CHARACTERS_MAX = 1024
 
 def normalise_path(path: str) -> str:
     """The path with a leading slash and without `/v1`. Raises InvalidRequest for what could lead elsewhere."""
-    if len(path) > _PATH_CHARACTERS_MAX:
+    if not isinstance(path, str) or len(path) > _PATH_CHARACTERS_MAX:
         raise InvalidRequest(
             f"the path must be text of at most {_PATH_CHARACTERS_MAX} characters, such as /chat/completions"
         )

@@ -45,13 +45,16 @@ class PoolClient:
         self._inbox = Inbox(store, self._keys, producer)
         self._terms: PoolTerms | None = None
         self._version = self._latest_version = b""
-        self._reading_terms = asyncio.Lock()
+        self._reading: asyncio.Task[PoolTerms] | None = None
 
     async def submit(self, order: Order, body: bytes, model: str | None, agent: str | None) -> Ticket:
         terms = await self.terms()
-        if not terms.takes(model):
-            raise InvalidRequest(await self._wrong_pool(model, terms))
-        submission = prepare(order, body, model, agent, terms)
+        try:
+            submission = await self._prepare(order, body, model, agent, terms)
+        except InvalidRequest:
+            self._version = b""  # the policy may have changed since its terms were read
+            terms = await self.terms()
+            submission = await self._prepare(order, body, model, agent, terms)
         waiter = self._inbox.expect(submission.id, (submission.deadline_us / _MICRO) or terms.deadline_s)
         enqueued = self._batcher.send(submission)
         try:
@@ -80,9 +83,7 @@ class PoolClient:
     async def result(self, request_id: str, timeout: float) -> Reply:
         """The reply of a request that anybody submitted. Raises UnknownRequest, ReplyTimeout, or what the outcome
         is."""
-        waiter = self._inbox.expect(
-            request_id, 0.0
-        )  # whose deadline is not known here is looked at as if it had passed
+        waiter = self._inbox.expect(request_id, 0.0)  # its deadline is not known here: as if it had passed
         state = (await self._inbox.look([request_id]))[request_id]
         if state == "unknown":
             self._inbox.forget(request_id, waiter)
@@ -104,28 +105,39 @@ class PoolClient:
 
     async def terms(self) -> PoolTerms:
         """The pool's terms; agents may start before dispatchers, so a missing pool is waited for."""
-        async with self._reading_terms:  # who had to wait here finds them read
-            if self._terms is not None and self._version == self._latest_version:
-                return self._terms
-            until = time.monotonic() + POOL_WAIT_S
-            while True:
-                version, policy = await self._store.call("HMGET", self._keys.fixed("config"), "version", "policy")
-                if version is not None:
-                    break
-                if time.monotonic() > until:
-                    raise InvalidRequest(
-                        f"there is no pool {self.name!r} at {self._store.place}: "
-                        "start a dispatcher or run `sluicegate pool apply`"
-                    )
-                await asyncio.sleep(_POOL_POLL_S)
-            try:
-                self._terms, self._version = _decode_terms(policy), version
-                self._latest_version = version
-            except (ValueError, TypeError) as error:
-                raise StoreUnavailable(
-                    f"the policy of pool {self.name} cannot be read ({error}): run `sluicegate pool apply`"
-                ) from error
+        if self._terms is not None and self._version == self._latest_version:
             return self._terms
+        if self._reading is None or self._reading.done():  # read once for all who ask at the same time
+            self._reading = asyncio.create_task(self._read_terms(), name=f"terms of {self.name}")
+        return await asyncio.shield(self._reading)
+
+    async def _read_terms(self) -> PoolTerms:
+        until = time.monotonic() + POOL_WAIT_S
+        while True:
+            version, policy = await self._store.call("HMGET", self._keys.fixed("config"), "version", "policy")
+            if version is not None:
+                break
+            if time.monotonic() > until:
+                raise InvalidRequest(
+                    f"there is no pool {self.name!r} at {self._store.place}: "
+                    "start a dispatcher or run `sluicegate pool apply`"
+                )
+            await asyncio.sleep(_POOL_POLL_S)
+        try:
+            self._terms, self._version = _decode_terms(policy), version
+            self._latest_version = version
+        except (ValueError, TypeError) as error:
+            raise StoreUnavailable(
+                f"the policy of pool {self.name} cannot be read ({error}): run `sluicegate pool apply`"
+            ) from error
+        return self._terms
+
+    async def _prepare(
+        self, order: Order, body: bytes, model: str | None, agent: str | None, terms: PoolTerms
+    ) -> Submission:
+        if not terms.takes(model):
+            raise InvalidRequest(await self._wrong_pool(model, terms))
+        return prepare(order, body, model, agent, terms)
 
     async def _enqueue(self, submissions: list[Submission]) -> list[Any]:
         """Enqueue is idempotent by id, so a call whose reply was lost is simply made again."""
@@ -144,6 +156,9 @@ class PoolClient:
         return answer[1:]
 
     async def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
         await self._batcher.close()
         await self._inbox.close()
 

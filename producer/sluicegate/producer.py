@@ -76,10 +76,10 @@ class AsyncProducer:
     async def submit(self, path: str, body: Any, **options: Unpack[Options]) -> Ticket:
         """Hands the request in and returns as soon as it is accepted; it lives on whatever becomes of this process.
 
-        `body` is an object that msgspec can encode, or bytes that are JSON. The options are those of `Options`: method,
-        headers, agent, priority, key, id, deadline, not_before, on_unknown, tokens. Raises InvalidRequest, BacklogFull or
-        WouldMissDeadline when it is not accepted, StoreUnavailable when that is not known (the same `id` makes it safe to
-        try again).
+        `body` is an object that msgspec can encode, or bytes that are JSON. The options are those of `Options`:
+        method, headers, agent, priority, key, id, deadline, not_before, on_unknown, tokens. Raises InvalidRequest,
+        BacklogFull or WouldMissDeadline when it is not accepted, StoreUnavailable when that is not known (the same
+        `id` makes it safe to try again).
         """
         order = Order(path=path, body=body, **options)
         encoded = encode_body(body)
@@ -114,20 +114,22 @@ class AsyncProducer:
                 "name the pool (AsyncProducer(pool=…) or SLUICEGATE_POOL), or a model in the body that chooses it"
             )
         until = time.monotonic() + POOL_WAIT_S
+        fresh = False
         while True:
-            pools = await self._read_models()
+            pools = await self._read_models(fresh=fresh)
             fits = [(len(p), name) for name, patterns in pools.items() for p in patterns if takes_model([p], model)]
             if fits:
                 return max(fits)[1]
-            if pools or time.monotonic() > until:
+            if fresh and (pools or time.monotonic() > until):
                 break
-            await asyncio.sleep(_POOLS_POLL_S)
-            self._models_read_at = float("-inf")
+            if fresh:
+                await asyncio.sleep(_POOLS_POLL_S)
+            fresh = True  # what was read a while ago may have changed since
         known = ", ".join(sorted(pools)) or "none: run `sluicegate pool apply`"
         raise InvalidRequest(f"no pool serves model {model!r:.100}; the pools are {known}")
 
-    async def _read_models(self) -> dict[str, list[str]]:
-        if time.monotonic() - self._models_read_at > _POOLS_FRESH_S:
+    async def _read_models(self, *, fresh: bool = False) -> dict[str, list[str]]:
+        if fresh or time.monotonic() - self._models_read_at > _POOLS_FRESH_S:
             found: Any = await self._store.call("HGETALL", POOLS)
             pairs = found.items() if isinstance(found, dict) else zip(found[::2], found[1::2], strict=True)
             self._models = {name.decode(): msgspec.json.decode(patterns, type=list[str]) for name, patterns in pairs}

@@ -5,6 +5,7 @@ calls
 decides what may be repeated. Blocking reads have a client of their own, so that they never make a command wait.
 """
 
+import asyncio
 import re
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +32,7 @@ BLOCK_S_MAX = 5.0
 _REPLY_TIMEOUT_S = 10.0
 _CONNECT_TIMEOUT_S = 3.0
 _COMMAND_CONNECTIONS = 4
+_WAITING_CONNECTIONS = 64  # one for each pool that is waited on, made when it is needed
 
 Client = Redis | RedisCluster
 
@@ -45,6 +47,7 @@ class Store:
         self.durable = True
         self._commands: Client | None = None
         self._waiting: Client | None = None
+        self._free = asyncio.Semaphore(_COMMAND_CONNECTIONS)  # the cluster client refuses where a pool would wait
 
     async def __aenter__(self) -> Self:
         probe = Redis.from_pool(_pool(self.url, 1))
@@ -55,7 +58,15 @@ class Store:
         self._check(server)
         self.durable = bool(server.get("aof_enabled"))
         cluster = server.get("redis_mode") == "cluster" or server.get("server_mode") == "cluster"
-        self._commands, self._waiting = _client(self.url, cluster, _COMMAND_CONNECTIONS), _client(self.url, cluster, 1)
+        self._commands = _client(self.url, cluster, _COMMAND_CONNECTIONS)
+        self._waiting = _client(self.url, cluster, _WAITING_CONNECTIONS)
+        try:
+            if cluster:  # who sends before a cluster client knows the nodes is sent anywhere
+                for client in (self._commands, self._waiting):
+                    await self._guard(client.initialize())
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(
@@ -67,10 +78,11 @@ class Store:
 
     async def call(self, *command: Any) -> Any:
         """Sends one command, once. Raises StoreUnavailable; NoScriptError passes, for its caller repairs it."""
-        return await self._guard(_opened(self._commands).execute_command(*command))
+        async with self._free:
+            return await self._guard(_opened(self._commands).execute_command(*command))
 
     async def wait(self, *command: Any) -> Any:
-        """Sends one blocking command on the connection kept for it; it must block for less than `BLOCK_S_MAX`
+        """Sends one blocking command on a connection kept for such; it must block for less than `BLOCK_S_MAX`
         seconds."""
         return await self._guard(_opened(self._waiting).execute_command(*command))
 
@@ -122,6 +134,7 @@ def _client(url: str, cluster: bool, connections: int) -> Client:
     return RedisCluster.from_url(
         url,
         max_connections=connections + 4,
+        reinitialize_steps=0,  # else the fifth redirection closes connections that are in use
         retry=Retry(NoBackoff(), 0),
         protocol=2,
         socket_timeout=_REPLY_TIMEOUT_S,

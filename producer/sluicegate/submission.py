@@ -109,7 +109,7 @@ def model_of(body: bytes) -> str | None:
 def prepare(order: Order, body: bytes, model: str | None, agent: str | None, terms: PoolTerms) -> Submission:
     """Checks the order against the pool's terms. Raises InvalidRequest with the cure; the server checks what may have
     changed."""
-    chosen = order.agent or agent
+    chosen = agent if order.agent is None else order.agent
     if chosen is None:
         raise InvalidRequest("name the agent: AsyncProducer(agent=…), request(…, agent=…) or SLUICEGATE_AGENT")
     if order.priority not in LANES:
@@ -161,7 +161,10 @@ def _microseconds(what: str, seconds: float | None, low_s: float) -> int:
 
 def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Only what the allow-list names goes on; the caller's credentials and cookies never leave its process."""
-    passed = {name.lower(): value for name, value in (headers or {}).items() if name.lower() in REQUEST_HEADERS}
+    given = {} if headers is None else headers
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise InvalidRequest(f"headers must be a mapping of text to text, not {headers!r:.50}")
+    passed = {name.lower(): value for name, value in given.items() if name.lower() in REQUEST_HEADERS}
     for name, value in passed.items():
         if (
             not isinstance(value, str)

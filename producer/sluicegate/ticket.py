@@ -26,7 +26,8 @@ class Ticket:
         """Waits for the outcome, for `timeout` seconds at most. Raises ReplyTimeout (the request lives on) or what
         the outcome is."""
         try:
-            blob = await asyncio.wait_for(asyncio.shield(self._waiter.outcome), timeout)
+            async with asyncio.timeout(timeout):  # not wait_for, which before Python 3.12 can lose a cancellation
+                blob = await asyncio.shield(self._waiter.outcome)
         except TimeoutError:
             raise ReplyTimeout(
                 f"request {self.id} was not answered within {timeout} s; it lives on, ask again with result()"

@@ -5,7 +5,13 @@ import re
 
 CHARACTERS_MAX = 300
 _SECRET = re.compile(
-    r"(?i)(bearer\s+\S+|\b(?:sk|key|pk|rk)-[A-Za-z0-9_*.-]{6,}|(?:api[-_]?key|authorization)\S*\s*[:=]?\s*\S+)"
+    r"""(?ix)
+      (?:api[-_ ]?key|authorization|access[-_]token|secret)["']?\s*[:=]\s*["']?(?:(?:bearer|basic)\s+)?\S+
+    | \b(?:bearer|basic)\s+\S+
+    | (?<![a-z])key=\S+
+    | \b(?:sk|pk|rk|gsk|xai|key)-[a-z0-9_*.-]{6,}
+    | \bAIza[a-z0-9_*-]{6,}
+    """
 )
 
 

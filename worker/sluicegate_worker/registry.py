@@ -27,7 +27,9 @@ async def apply_policy(store: Store, pool: str, policy: Policy, who: str, *, rep
         store, PoolKeys(pool), (who, int(replace), _encode(policy)), list(script_fields(policy))
     )
     in_force = policy if ours else (await read_policy(store, pool) or (0, policy))[1]
-    await store.call("HSET", POOLS, pool, _encode(in_force.models))
+    models = _encode(in_force.models)
+    if await store.call("HGET", POOLS, pool) != models:  # a full server refuses to write, but may be served
+        await store.call("HSET", POOLS, pool, models)
     return int(version), bool(ours)
 
 

@@ -15,8 +15,9 @@ from sluicegate_worker.cli.output import EXIT_BAD_NEWS, EXIT_OK, EXIT_USAGE, com
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sluicegate_worker.demo.records import Record
-    from sluicegate_worker.demo.report import Report
+    from sluicegate_worker.demo.load import Load
+    from sluicegate_worker.demo.records import Call, Record
+    from sluicegate_worker.demo.report import Report, Run
     from sluicegate_worker.demo.traces import TraceRow
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -86,11 +87,9 @@ def command(
     was accepted has its outcome.
     """
     _check_options(context, agents, hogs)
-    import uvloop
-
     from sluicegate.settings import resolve_settings
-    from sluicegate_worker.demo.load import Load, run_load
-    from sluicegate_worker.demo.records import LogError, read_calls, read_settled_calls, write_records
+    from sluicegate_worker.demo.load import Load
+    from sluicegate_worker.demo.records import write_records
     from sluicegate_worker.demo.report import correct_sends, make_report
     from sluicegate_worker.demo.traffic import name_agents, plan_random, plan_trace
     from sluicegate_worker.settings_file import resolve_redis_url_here
@@ -101,19 +100,29 @@ def command(
     else:
         plan = plan_trace(crew, _read_trace(trace, speed), duration)
     load = Load(resolve_redis_url_here(redis_url, None), resolve_settings(None, pool, None).pool, plan, deadline)
-    began_at = time.time()
-    try:
-        if provider_log is not None:
-            read_calls(provider_log, began_at)  # a file that is no log is refused before anything is offered
-        records, run = uvloop.run(run_load(load, live=not as_json))
-        calls = None if provider_log is None else read_settled_calls(provider_log, began_at, records)
-    except LogError as error:
-        fail(str(error), EXIT_USAGE)
+    records, run, calls = _offer(load, provider_log, live=not as_json)
     if out is not None:
         write_records(out, correct_sends(records, calls or ()))
     report = make_report(run, records, calls)
     _print(report, records, as_json)
     return EXIT_BAD_NEWS if report.lost else EXIT_OK
+
+
+def _offer(load: "Load", provider_log: Path | None, *, live: bool) -> "tuple[list[Record], Run, list[Call] | None]":
+    import uvloop
+
+    from sluicegate_worker.demo.load import run_load
+    from sluicegate_worker.demo.records import LogError, read_calls, read_settled_calls
+
+    began_at = time.time()
+    try:
+        if provider_log is not None:
+            read_calls(provider_log, began_at)  # a file that is no log is refused before anything is offered
+        records, run = uvloop.run(run_load(load, live=live))
+        calls = None if provider_log is None else read_settled_calls(provider_log, began_at, records)
+    except LogError as error:
+        fail(str(error), EXIT_USAGE)
+    return records, run, calls
 
 
 def _check_options(context: click.Context, agents: int, hogs: int) -> None:

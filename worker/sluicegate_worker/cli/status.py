@@ -1,6 +1,7 @@
 """`sluicegate status`: where things stand."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import click
@@ -63,20 +64,24 @@ def command(*, pool: str | None, watch: bool, agents: int, redis_url: str | None
         make_console().print(draw(document))
 
 
-async def _watch(console: Console, look: Any) -> None:
+async def _watch(console: Console, look: Callable[[], Awaitable[Document]]) -> None:
     """The first look may fail; later ones say so and go on. Away from a terminal one picture follows the other."""
     picture = draw(await look())
-    with Live(picture, console=console, auto_refresh=False, screen=True) if console.is_terminal else console as screen:
+    if not console.is_terminal:
         while True:
-            if isinstance(screen, Live):
-                screen.update(picture, refresh=True)
-            else:
-                screen.print(picture)
-            await asyncio.sleep(WATCH_S)
-            try:
-                picture = draw(await look())
-            except StoreUnavailable as error:
-                picture = Text(escape(str(error)))
+            console.print(picture)
+            picture = await _look_again(look)
+    with Live(picture, console=console, auto_refresh=False, screen=True) as screen:
+        while True:
+            screen.update(await _look_again(look), refresh=True)
+
+
+async def _look_again(look: Callable[[], Awaitable[Document]]) -> RenderableType:
+    await asyncio.sleep(WATCH_S)
+    try:
+        return draw(await look())
+    except StoreUnavailable as error:
+        return Text(escape(str(error)))
 
 
 def draw(document: Document) -> RenderableType:

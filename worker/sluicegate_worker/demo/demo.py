@@ -1,6 +1,7 @@
 """The demo: everything on this machine, more load than the limit, and a report of what became of it."""
 
 import asyncio
+import signal
 import time
 from typing import NamedTuple
 
@@ -39,6 +40,8 @@ def run_demo(demo: Demo, *, live: bool) -> Report:
 
 
 async def _drive(world: World, demo: Demo, live: bool) -> tuple[list[Record], Run]:
+    # Inside the loop an exception out of a signal handler could strike anywhere; Ctrl-C cancels this task instead.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
     await _wait_for_dispatchers(world, demo.dispatchers)
     plan = plan_demo(name_agents(demo.agents, demo.hogs), demo.rpm, demo.duration_s, demo.seed)
     load = asyncio.create_task(run_load(Load(world.redis_url, POOL, plan), live=live))

@@ -1,6 +1,7 @@
 """Takes requests from a pool: lease → start their attempts → sleep for everybody, or wait for the token."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -17,8 +18,10 @@ from sluicegate_worker.script_files import LEASE, PASS
 _AT_ONCE = 200
 _BYTES_AT_ONCE = 1_048_576
 _JITTER_S = 0.05
+_SPEAK_S = 1.5
 _PASSED_ON_S = 0.2  # whoever got the token has the turn by then, or has stalled with it
 _TROUBLE_S_MAX = 2.0
+_CANCEL_AGAIN_S = 0.1
 _MICRO = 1_000_000
 
 _log = logging.getLogger("sluicegate.dispatcher")
@@ -70,7 +73,9 @@ class Leaser:
     async def _step(self) -> None:
         """One lease, and the wait that it asks for. Only the waits end early when draining: what is leased is
         started."""
-        await self._unless_draining(self._wait_for_room())
+        if self.in_flight >= self._concurrency:
+            self._room.clear()
+            await self._unless_draining(self._wait_for_room())
         if self._draining.is_set():
             return
         grant = await self._lease()
@@ -91,7 +96,7 @@ class Leaser:
 
     async def _lease(self) -> Grant | None:
         """None where the pool is gone."""
-        room = min(_AT_ONCE, self._concurrency - self.in_flight)
+        room = max(0, min(_AT_ONCE, self._concurrency - self.in_flight))
         arguments = (self._name, room, _BYTES_AT_ONCE, self._clock.lead_us)
         answer = await LEASE(self._store, self._keys, arguments, [(name,) for name in self._upstreams])
         if not isinstance(answer, list):
@@ -101,9 +106,9 @@ class Leaser:
         return grant
 
     async def _wait_for_room(self) -> None:
-        while self.in_flight >= self._concurrency:
-            self._room.clear()
-            await self._room.wait()
+        """Not for ever: a full dispatcher still leases, for nothing, to be seen and to answer what has expired."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._room.wait(), _SPEAK_S)
 
     def _start(self, leased: Leased) -> None:
         task = asyncio.ensure_future(self._carry_out(leased))
@@ -125,8 +130,8 @@ class Leaser:
             await asyncio.wait((waiting, drained), return_when=asyncio.FIRST_COMPLETED)
         finally:
             drained.cancel()
-            if not waiting.done():
+            while not waiting.done():  # before Python 3.12 a cancellation can be lost in the client's time-outs
                 waiting.cancel()
-                await asyncio.wait((waiting,))
+                await asyncio.wait((waiting,), timeout=_CANCEL_AGAIN_S)
         if not waiting.cancelled():
             waiting.result()

@@ -23,11 +23,13 @@ end
 local refused = ensure_group()
 if refused then return refused end
 local held, had = unpack(redis.call('HMGET', config, 'version', 'policy'))
-if held and (replace == '0' or had == policy) then return { tonumber(held), had == policy and 1 or 0 } end
-local version = (tonumber(held) or 0) + 1
+if held and replace == '0' then return { tonumber(held), had == policy and 1 or 0 } end
+-- The same policy keeps its version; its fields are written all the same, for a newer release may compute more of them.
+local version = (tonumber(held) or 0) + (had == policy and 0 or 1)
 redis.call('DEL', config)
 redis.call('HSET', config, 'version', version, 'policy', policy)
 for field, value in each() do redis.call('HSET', config, field, value) end
+if had == policy then return { version, 1 } end
 redis.call('XADD', audit, 'MAXLEN', '~', 1000, '*', 'who', who, 'what', 'apply', 'version', version, 'policy', policy)
 if redis.call('LLEN', wake) == 0 then redis.call('RPUSH', wake, '1') end
 return { version, 1 }

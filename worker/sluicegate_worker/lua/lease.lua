@@ -17,7 +17,7 @@ KEYS    config      HASH    the pool's policy
         dead        STREAM  dead letters
         wake        LIST    the token
 ARGV    dispatcher  text    the consumer's name
-        count       int     requests that it has room for, 1 to 200
+        count       int     requests that it has room for, at most 200
         bytes       int     bodies that it takes at once; the first always fits
         lead_us     int     how late its replies come; no slot is earlier
 EACH    upstream    text    an upstream that it can serve

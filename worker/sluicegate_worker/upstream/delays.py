@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 DELAY_S_MAX = 3_600.0  # a provider that asks for more is asked once an hour
@@ -29,6 +30,7 @@ def _number(text: str | None) -> float | None:
 
 def _seconds_until(text: str, now_s: float) -> float | None:
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now_s)
+        at = parsedate_to_datetime(text)
+        return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now_s)
     except (ValueError, TypeError, OverflowError):
         return None

@@ -1,5 +1,7 @@
 """Calls an upstream over HTTP: once. No retries, redirects or proxies of its own, and no answer larger than allowed."""
 
+from io import BytesIO
+
 import aiohttp
 
 from sluicegate_worker.upstream.call import Answer, Call, CallFailed
@@ -7,6 +9,7 @@ from sluicegate_worker.upstream.profiles import headers_for
 
 _CONNECT_TIMEOUT_S = 10.0
 _CHUNK_BYTES = 65_536
+_PLAIN_BYTES_MAX = 1_048_576
 
 
 class HttpUpstream:
@@ -32,7 +35,7 @@ class HttpUpstream:
             async with self._session.request(
                 call.method,
                 self._base_url + call.path,
-                data=call.body or None,
+                data=_payload(call.body),
                 headers=headers_for(self._provider, self._key, call.headers),
                 allow_redirects=False,
                 timeout=timeout,
@@ -58,3 +61,8 @@ class HttpUpstream:
                 )
             chunks.append(chunk)
         return b"".join(chunks)
+
+
+def _payload(body: bytes) -> bytes | BytesIO | None:
+    """aiohttp wants large bodies as a file, so that it can give way to others while it sends."""
+    return BytesIO(body) if len(body) > _PLAIN_BYTES_MAX else body or None

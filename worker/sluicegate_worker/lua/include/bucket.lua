@@ -50,6 +50,7 @@ local function tally(name, now_us, calls, refusals)
   redis.call('HSET', upstream_key(name), field, string.format('%d %d %d', number, had_calls + calls, had_refusals + refusals))
 end
 
+-- `claimed` calls are new; an exchanged slot belongs to a call that was counted before.
 local function close_bucket(bucket, now_us, claimed)
   if bucket.sends == 0 then return end
   local fields = { 'last_slot_us', bucket.last_slot_us, 'in_flight', bucket.in_flight + claimed }
@@ -59,5 +60,5 @@ local function close_bucket(bucket, now_us, claimed)
     end
   end
   redis.call('HSET', upstream_key(bucket.name), unpack(fields))
-  tally(bucket.name, now_us, bucket.sends, 0)
+  if claimed > 0 then tally(bucket.name, now_us, claimed, 0) end
 end
