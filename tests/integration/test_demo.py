@@ -50,6 +50,11 @@ def list_children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def find_dispatchers(pid: int) -> list[int]:
+    lines = {child: Path(f"/proc/{child}/cmdline").read_bytes() for child in list_children(pid)}
+    return [child for child, line in lines.items() if b"dispatch" in line.split(b"\0")]
+
+
 def test_the_document_says_that_everything_was_answered(tmp_path: Path) -> None:
     code, out, err = finish(start_demo(tmp_path, "--json", *SMALL))
     assert (code, err) == (0, "")
@@ -88,6 +93,19 @@ def test_interrupted_it_stops_everything_and_exits_130(tmp_path: Path, number: s
     code, out, err = finish(process)
     assert (code, out, err) == (130, "", "")
     assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+def test_a_dispatcher_that_dies_ends_the_demo_with_its_name(tmp_path: Path) -> None:
+    process = start_demo(tmp_path, "--json", "--duration", "600", "--agents", "12", "--hogs", "3")
+    wait_until_sync(lambda: any(tmp_path.glob("sluicegate-demo-*/dispatcher-2.out")), "the last part was started")
+    wait_until_sync(lambda: find_dispatchers(process.pid), "a dispatcher runs")
+    os.kill(find_dispatchers(process.pid)[0], signal.SIGKILL)
+    code, out, err = finish(process)
+    assert (code, out) == (1, "")
+    assert err.startswith("sluicegate: the dispatcher-")
+    assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

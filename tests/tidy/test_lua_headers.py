@@ -44,12 +44,16 @@ def test_every_header_says_what_its_script_uses() -> None:
 
 def test_every_script_is_loaded_somewhere() -> None:
     for folder, module in zip(FOLDERS, (script_files, worker_script_files), strict=True):
-        assert sorted(value.name for value in vars(module).values() if isinstance(value, Script)) == script_names(folder)
+        assert sorted(value.name for value in vars(module).values() if isinstance(value, Script)) == script_names(
+            folder
+        )
 
 
 def test_every_include_is_included() -> None:
     sources = [(folder / f"{name}.lua").read_text("utf-8") for folder in FOLDERS for name in script_names(folder)]
-    included = {name for source in sources for line in re.findall(r"^-- @include (.+)$", source, re.M) for name in line.split()}
+    included = {
+        name for source in sources for line in re.findall(r"^-- @include (.+)$", source, re.M) for name in line.split()
+    }
     assert included == {name for folder in FOLDERS for name in script_names(folder / "include")}
 
 

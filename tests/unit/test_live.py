@@ -61,6 +61,6 @@ def test_the_summary_names_what_went_wrong() -> None:
     assert "every one of them answered, 0 lost" in summarise(make_report(run, [fine], None))
     text = summarise(make_report(run, [fine, lost, Record("a", "others", 100)], [Call(104, 200, "1")]))
     assert "1 answered, 1 refused, 1 lost" in text
-    assert "1 calls; 0 refused (429), 0 done twice" in text
+    assert "1 calls; 0 refused (429), 0 answered twice" in text
     assert "waited 4.00 s (median)" in text
     assert "hogs" not in text

@@ -125,7 +125,7 @@ def make_small_report(calls: Iterable[Call] | None) -> Report:
         record("5", 102, None, state="expired"),
         record("6", 102, None, state="cancelled"),
         record("7", 103, None, state="lost"),
-        record(None, 103, None, state="refused"),
+        record(None, 90, None, state="refused"),
         record(None, 103, None, state="refused"),
     ]
     records[2].status = 404

@@ -1,0 +1,152 @@
+"""What a dispatcher makes of each answer of a provider: a reply, another try, a pause for all, or a dead letter."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from sluicegate import AsyncProducer, ReplyTimeout, RequestDead
+from sluicegate_worker import Dispatcher
+from sluicegate_worker.settings import Retry
+from support.pools import PATH, chat, make_settings
+from support.upstream import Upstream, answer
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("at_rest")
+
+
+async def test_every_call_carries_its_id_and_its_number(
+    dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer
+) -> None:
+    upstream.next_up.extend([answer(500), answer(503)])
+    reply = await producer.request(PATH, chat())
+    assert (reply.status, reply.attempts) == (200, 3)
+    sent = [(one.headers["idempotency-key"], one.headers["x-sluicegate-attempt"]) for one in upstream.arrivals]
+    assert sent == [(reply.id, "1"), (reply.id, "2"), (reply.id, "3")]
+    assert {one.headers["content-type"] for one in upstream.arrivals} == {"application/json"}
+    assert {one.body for one in upstream.arrivals} == {upstream.arrivals[0].body}
+
+
+@pytest.mark.parametrize("status", [200, 201, 204, 400, 404, 409, 413, 422, 451])
+async def test_a_final_answer_is_the_reply(
+    dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer, status: int
+) -> None:
+    body = b"" if status == 204 else b'{"error":{"message":"yours"}}'
+    upstream.behaviour = answer(status, body)
+    reply = await producer.request(PATH, chat())
+    assert (reply.status, reply.body, reply.attempts) == (status, body, 1)
+    assert len(upstream.arrivals) == 1
+
+
+async def test_redirects_are_not_followed(dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer) -> None:
+    for status in (301, 302, 307, 308):
+        upstream.arrivals.clear()
+        upstream.next_up.append(answer(status, headers={"location": upstream.base_url + "/elsewhere"}))
+        death = await die(producer)
+        assert (death.reason, death.status) == ("upstream_error", status)
+        assert "redirects are not followed" in str(death.last_error)
+        assert [one.path for one in upstream.arrivals] == ["/v1/chat/completions"]
+
+
+async def test_a_request_that_fails_again_and_again_is_a_dead_letter_with_its_history(
+    client: Redis, redis_url: str, dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer
+) -> None:
+    upstream.behaviour = answer(500, b'{"error":"broken"}')
+    death = await die(producer, id="r1", key="k1")
+    assert (death.reason, death.status) == ("attempts", 500)
+    assert "broken" in str(death.last_error)
+    assert len(upstream.arrivals) == 3
+    [(_, entry)] = await client.xrange("sg:{chat}:dead")
+    assert (entry[b"id"], entry[b"agent"], entry[b"reason"], entry[b"status"]) == (b"r1", b"ann", b"attempts", b"500")
+    history: list[dict[str, Any]] = json.loads(b"[" + entry[b"history"] + b"]")
+    assert [(note["attempt"], note["upstream"], note["status"]) for note in history] == [
+        (number, "a", 500) for number in (1, 2, 3)
+    ]
+    assert [note["at"] for note in history] == sorted(note["at"] for note in history)
+    death = await die(producer, id="r1", key="k1")  # it is known, and not tried again
+    assert death.reason == "attempts"
+    assert len(upstream.arrivals) == 3
+
+
+async def test_retries_spread_over_the_whole_delay(
+    client: Redis, redis_url: str, upstream: Upstream, producer: AsyncProducer
+) -> None:
+    upstream.behaviour = answer(500)
+    settings = make_settings(redis_url, upstream.base_url, retry=Retry(max_attempts=5, base_s=600, cap_s=600))
+    async with Dispatcher(settings):
+        tickets = [await producer.submit(PATH, chat(), agent=f"a{n}", deadline=3_000) for n in range(40)]
+
+        async def all_wait() -> bool:
+            return int(await client.zcard("sg:{chat}:due")) == 40
+
+        await wait_until(all_wait, "all wait for their next try")
+        due_s = sorted([score / 1e6 for _, score in await client.zrange("sg:{chat}:due", 0, -1, withscores=True)])
+        gaps_s = [later - sooner for sooner, later in zip(due_s, due_s[1:], strict=False)]
+        assert due_s[-1] - due_s[0] > 300  # by chance less than that: once in 10^10
+        assert due_s[-1] - due_s[0] <= 601
+        assert sum(gap_s < 0.001 for gap_s in gaps_s) < 5
+        for ticket in tickets:
+            await ticket.cancel()
+    assert len(upstream.arrivals) == 40
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(429, b"{}"), (529, b"{}"), (503, b'{"error":{"code":"server_is_overloaded"}}'), (401, b"{}"), (403, b"{}")],
+)
+async def test_what_is_not_the_requests_fault_pauses_the_upstream_and_uses_no_attempt(
+    redis_url: str, upstream: Upstream, producer: AsyncProducer, status: int, body: bytes
+) -> None:
+    settings = make_settings(
+        redis_url, upstream.base_url, upstream={"max_in_flight": 1}, retry=Retry(max_attempts=1, base_s=0.01, cap_s=0.02)
+    )
+    refusals = 2
+    upstream.next_up.extend([answer(status, body, {"retry-after": "0.2"})] * refusals)
+    async with Dispatcher(settings):
+        calls = [producer.request(PATH, chat(str(number)), agent=f"a{number}") for number in range(5)]
+        replies = await asyncio.gather(*calls)
+    assert {reply.status for reply in replies} == {200}
+    assert sum(reply.attempts for reply in replies) == len(upstream.arrivals) == 5 + refusals
+    times = [arrival.at for arrival in upstream.arrivals]
+    for refusal in range(refusals):
+        assert times[refusal + 1] - times[refusal] > 0.19
+
+
+async def test_refused_credentials_are_nobodys_answer(
+    client: Redis, dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer
+) -> None:
+    upstream.behaviour = answer(401, b'{"error":{"message":"Incorrect API key provided: sk-planted-0123456789"}}')
+    tickets = [await producer.submit(PATH, chat(str(number)), agent=f"a{number}") for number in range(3)]
+
+    async def is_paused() -> bool:
+        return bool(await client.hget("sg:{chat}:upstream:a", "pause_reason") == b"credentials")
+
+    await wait_until(is_paused, "the upstream pauses")
+    await wait_until(lambda: dispatcher.in_flight == 0, "no call is in flight")
+    for ticket in tickets:
+        with pytest.raises(ReplyTimeout, match="delayed|waiting"):
+            await producer.result(ticket.id)
+        assert await ticket.cancel() == "cancelled"
+    assert len(upstream.arrivals) <= 3
+
+
+async def test_a_pause_is_everybodys(redis_url: str, upstream: Upstream, producer: AsyncProducer) -> None:
+    """One dispatcher hears of it, the other keeps it too."""
+    settings = make_settings(redis_url, upstream.base_url, upstream={"rpm": 600})
+    async with Dispatcher(settings), Dispatcher(settings):
+        upstream.next_up.append(answer(429, headers={"retry-after-ms": "600"}))
+        first = await producer.submit(PATH, chat())
+        await wait_until(lambda: upstream.arrivals, "the first call arrived")
+        others = [await producer.submit(PATH, chat(str(number))) for number in range(4)]
+        await asyncio.gather(*(ticket.reply() for ticket in (first, *others)))
+    after_s = [arrival.at - upstream.arrivals[0].at for arrival in upstream.arrivals[1:]]
+    assert sum(seconds < 0.59 for seconds in after_s) <= 1  # one slot may have been handed out before
+    assert len(after_s) == 5
+
+
+async def die(producer: AsyncProducer, **options: Any) -> RequestDead:
+    with pytest.raises(RequestDead) as dead:
+        await producer.request(PATH, chat(), **options)
+    return dead.value

@@ -1,0 +1,39 @@
+"""Pools for integration tests: settings in one line, and the policy in Redis without a dispatcher."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sluicegate.store import Store
+from sluicegate_worker.registry import apply_policy
+from sluicegate_worker.settings import Pool, Retry, Settings, Upstream, policy_of
+
+POOL = "chat"
+PATH = "/chat/completions"
+QUICK_RETRY = Retry(max_attempts=3, base_s=0.01, cap_s=0.02)
+NOWHERE = "http://127.0.0.1:9/v1"  # for pools that nobody serves
+
+
+def make_settings(
+    redis_url: str, base_url: str = NOWHERE, *, upstream: Mapping[str, Any] | None = None, **rules: Any
+) -> Settings:
+    """One pool `chat` with one upstream `a`; `rules` are the pool's settings, `upstream` those of the upstream."""
+    return Settings(redis_url=redis_url, pools={POOL: make_pool(base_url, upstream=upstream, **rules)})
+
+
+def make_pool(base_url: str = NOWHERE, *, upstream: Mapping[str, Any] | None = None, **rules: Any) -> Pool:
+    destination: dict[str, Any] = {"name": "a", "provider": "openai", "base_url": base_url, **(upstream or {})}
+    if "handler" in destination:
+        del destination["base_url"]
+    return Pool(upstreams=(Upstream(**destination),), **{"retry": QUICK_RETRY, **rules})
+
+
+async def apply_pools(settings: Settings) -> None:
+    """What `sluicegate pool apply` does."""
+    async with Store(settings.redis_url) as store:
+        for name, pool in settings.pools.items():
+            await apply_policy(store, name, policy_of(pool), "test", replace=True)
+
+
+def chat(text: str = "hello", **fields: Any) -> dict[str, Any]:
+    """A body that a chat completion may have."""
+    return {"model": "small", "messages": [{"role": "user", "content": text}], **fields}
