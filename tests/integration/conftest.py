@@ -1,5 +1,4 @@
-"""What integration tests ask for: a provider, a dispatcher and a producer in their own process, a look at what is left, and
-the command line against the same server."""
+"""What integration tests ask for: a provider, a dispatcher and a producer, a look at what is left, the command line."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +10,8 @@ from sluicegate import AsyncProducer
 from sluicegate_worker import Dispatcher
 from support.commands import CommandLine
 from support.leaks import assert_no_leaked_keys
-from support.pools import POOL, make_settings
+from support.pools import make_settings
+from support.served_pool import POOL
 from support.upstream import Upstream
 
 

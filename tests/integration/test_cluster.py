@@ -1,15 +1,20 @@
-"""The main job on a real cluster of three primaries: pools on different nodes, each pool's keys in one slot, nothing lost."""
+"""The main job on a real cluster of three primaries: pools on different nodes, a pool's keys in one slot."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
+from redis import Redis
 from redis.asyncio.cluster import RedisCluster
+from redis.crc import key_slot
 
 from sluicegate import AsyncProducer, Reply, RequestCancelled, RequestDead
 from sluicegate.keys import PoolKeys
+from sluicegate.store import Store
 from sluicegate_worker import Dispatcher
+from sluicegate_worker.demo.embedded import EmbeddedServer
 from sluicegate_worker.settings import Pool, Retry, Settings, Upstream
 from support.cluster import Cluster
 from support.leaks import assert_no_leaked_keys
@@ -71,7 +76,7 @@ async def test_a_pools_keys_share_a_slot_and_pools_spread(
             slots[tag].add(client.keyslot(key))
     assert set(slots) == {"{chat", "{text", "pools"}
     assert [len(found) for found in slots.values()] == [1, 1, 1]
-    nodes = {client.get_node_from_key(PoolKeys(pool).fixed("run")).name for pool in POOLS}
+    nodes = {client.get_node_from_key(PoolKeys(pool).fixed("run")) for pool in POOLS}
     assert len(nodes) == len(POOLS)
 
 
@@ -101,13 +106,48 @@ async def test_a_node_that_forgot_the_scripts_is_told_again(
         assert (await ask(producer, 3)).status == 200
 
 
+async def test_many_calls_at_once_find_their_nodes(cluster: Cluster, client: RedisCluster) -> None:
+    await client.config_resetstat(target_nodes=RedisCluster.ALL_NODES)
+    async with Store(cluster.url) as store:
+        await asyncio.gather(*(store.call("GET", PoolKeys(f"pool-{n}").fixed("config")) for n in range(100)))
+    for node in cluster.nodes:
+        with Redis.from_url(node.url, protocol=2) as direct:
+            assert "errorstat_MOVED" not in direct.info("errorstats")
+
+
+async def test_slots_that_move_are_followed_without_breaking_other_calls(cluster: Cluster) -> None:
+    keys = [PoolKeys(f"pool-{n}").fixed("config") for n in range(100)]
+    slots = {key_slot(key.encode()) for key in keys}
+    first, second, _ = cluster.nodes
+    async with Store(cluster.url) as store:
+        moved = move_slots(first, second, slots)
+        try:
+            assert len(moved) > 10
+            assert await asyncio.gather(*(store.call("GET", key) for key in keys)) == [None] * 100
+        finally:
+            move_slots(second, first, moved)
+
+
+def move_slots(source: EmbeddedServer, target: EmbeddedServer, slots: set[int]) -> set[int]:
+    """Gives those of the (empty) slots that `source` has to `target`; returns them."""
+    with Redis.from_url(source.url, protocol=2) as giver, Redis.from_url(target.url, protocol=2) as taker:
+        owned = [
+            (low, high) for low, high, primary, *_ in giver.cluster("SLOTS") if primary[2] == giver.cluster("MYID")
+        ]
+        moved = {slot for slot in slots for low, high in owned if low <= slot <= high}
+        for slot in moved:
+            for node in (taker, giver):
+                node.cluster("SETSLOT", slot, "NODE", taker.cluster("MYID"))
+    return moved
+
+
 async def test_who_waited_before_there_was_a_dispatcher_is_served(cluster: Cluster, producer: AsyncProducer) -> None:
     async with Dispatcher(make_settings(cluster.url)):
         pass
     asked = [asyncio.ensure_future(ask(producer, number)) for number in (1, 2)]
     async with RedisCluster.from_url(cluster.url, protocol=2) as client:
         for pool in POOLS:
-            ring = PoolKeys(pool).ring("interactive")
-            await wait_until(lambda ring=ring: client.zcard(ring), f"somebody waits in pool {pool}")  # type: ignore[misc]
+            waiting = partial(client.zcard, PoolKeys(pool).ring("interactive"))
+            await wait_until(waiting, f"somebody waits in pool {pool}")
     async with Dispatcher(make_settings(cluster.url)):
         assert [reply.status for reply in await asyncio.gather(*asked)] == [200, 200]

@@ -6,10 +6,12 @@ import logging
 import pytest
 from redis.asyncio import Redis
 
-from sluicegate import AsyncProducer, RequestDead
+from sluicegate import AsyncProducer, DeadlineExceeded, RequestDead
 from sluicegate.wire import Reply
 from sluicegate_worker import Dispatcher
-from support.pools import PATH, apply_pools, chat, make_settings
+from support.pools import chat, make_settings
+from support.served_pool import PATH, apply_settings
+from support.stored import read_dead_letters
 from support.upstream import Upstream
 from support.waiting import wait_until
 
@@ -19,7 +21,7 @@ BACKLOG = "sg:{chat}:backlog:interactive:ann"
 
 
 async def count_undecodable(client: Redis) -> int:
-    return sum(entry[b"reason"] == b"undecodable" for _, entry in await client.xrange("sg:{chat}:dead"))
+    return sum(letter["reason"] == "undecodable" for letter in await read_dead_letters(client))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +33,7 @@ async def test_a_stray_entry_is_buried(
     stream: str, entry: dict[str | bytes, str | bytes],
 ) -> None:  # fmt: skip
     settings = make_settings(redis_url, upstream.base_url)
-    await apply_pools(settings)
+    await apply_settings(settings)
     tickets = [await producer.submit(PATH, chat("before"))]
     for _ in range(3):
         await client.xadd(stream, entry)  # type: ignore[arg-type]  # bytes serve as well as text
@@ -60,16 +62,17 @@ async def test_nothing_but_a_stray_entry_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    "head", [b"", b"\xff\x00", b"[]", b"{}", b'{"method":"POST","path":"/../admin"}', b'{"method":"POST","path":"/files"}']
+    "head",
+    [b"", b"\xff\x00", b"[]", b"{}", b'{"method":"POST","path":"/../admin"}', b'{"method":"POST","path":"/files"}'],
 )
 async def test_an_unreadable_head_is_a_dead_letter(
     client: Redis, redis_url: str, upstream: Upstream, producer: AsyncProducer, caplog: pytest.LogCaptureFixture,
     head: bytes,
 ) -> None:  # fmt: skip
     settings = make_settings(redis_url, upstream.base_url)
-    await apply_pools(settings)
+    await apply_settings(settings)
     broken, sound = await producer.submit(PATH, chat()), await producer.submit(PATH, chat())
-    await client.hset(f"sg:{{chat}}:request:{broken.id}", "head", head)  # type: ignore[arg-type]  # bytes serve as well
+    await client.hset(f"sg:{{chat}}:request:{broken.id}", "head", head)
     async with Dispatcher(settings):
         with pytest.raises(RequestDead) as death:
             await broken.reply()
@@ -79,20 +82,55 @@ async def test_an_unreadable_head_is_a_dead_letter(
     assert len(upstream.arrivals) == 1
 
 
+FIELDS = ["accepted_us", "lane", "agent", "place", "attempts", "sends", "deadline_us", "head", "body", "digest"]
+
+
 @pytest.mark.parametrize(
-    "field", ["accepted_us", "lane", "agent", "place", "attempts", "sends", "deadline_us", "head", "body", "digest"]
+    ("field", "value"),
+    [(field, value) for field in FIELDS for value in (None, b"\xff\xfe") if (field, value) != ("body", b"\xff\xfe")],
 )
-@pytest.mark.parametrize("value", [None, b"\xff\xfe"])
-async def test_a_damaged_request_does_not_stop_the_others(
+async def test_a_damaged_request_is_a_dead_letter_and_stops_nobody(
     client: Redis, redis_url: str, upstream: Upstream, producer: AsyncProducer, field: str, value: bytes | None
 ) -> None:
     settings = make_settings(redis_url, upstream.base_url)
-    await apply_pools(settings)
+    await apply_settings(settings)
     broken, sound = await producer.submit(PATH, chat()), await producer.submit(PATH, chat())
+    key = f"sg:{{chat}}:request:{broken.id}"
     if value is None:
-        await client.hdel(f"sg:{{chat}}:request:{broken.id}", field)
+        await client.hdel(key, field)
     else:
-        await client.hset(f"sg:{{chat}}:request:{broken.id}", field, value)  # type: ignore[arg-type]  # bytes serve as well
+        await client.hset(key, field, value)
     async with Dispatcher(settings):
         assert (await sound.reply(timeout=15)).status == 200
-    await client.delete(f"sg:{{chat}}:request:{broken.id}")
+        with pytest.raises(RequestDead) as death:
+            await broken.reply(timeout=15)
+    assert death.value.reason == "undecodable"
+    [letter] = await read_dead_letters(client)
+    assert (letter["id"], letter["reason"]) == (broken.id, "undecodable")
+    assert await client.hget("sg:{chat}:sched", "waiting") == b"0"
+    assert len(upstream.arrivals) == 1
+
+
+@pytest.mark.parametrize("field", ["accepted_us", "lane", "agent", "place", "deadline_us", "digest"])
+async def test_a_damaged_request_that_is_delayed_or_expired_stops_nobody(
+    client: Redis, redis_url: str, upstream: Upstream, producer: AsyncProducer, field: str
+) -> None:
+    settings = make_settings(redis_url, upstream.base_url)
+    await apply_settings(settings)
+    tickets = [await producer.submit(PATH, chat(), not_before=0.1), await producer.submit(PATH, chat(), deadline=0.1)]
+    for ticket in tickets:
+        await client.hset(f"sg:{{chat}}:request:{ticket.id}", field, "?")
+
+    async def is_due() -> bool:
+        seconds, microseconds = await client.time()
+        return bool(await client.zcount("sg:{chat}:due", "-inf", seconds * 1_000_000 + microseconds))
+
+    await wait_until(is_due, "the delay is over, and so is the deadline")
+    async with Dispatcher(settings):
+        assert (await producer.request(PATH, chat())).status == 200
+        for ticket in tickets:
+            with pytest.raises((RequestDead, DeadlineExceeded)):
+                await ticket.reply(timeout=15)
+    if field == "place":
+        await client.delete("sg:{chat}:retry")  # where in this stream it was, only the damaged field said
+    assert len(upstream.arrivals) == 1

@@ -15,13 +15,14 @@ from sluicegate import AsyncProducer, RequestDead
 from sluicegate_worker import Dispatcher
 from sluicegate_worker.demo.embedded import find_free_port
 from sluicegate_worker.settings import Retry, SettingsError
-from support.pools import PATH, chat, make_settings
+from support.pools import chat, make_settings
+from support.served_pool import PATH
 from support.stored import read_everything
 from support.upstream import Behaviour, Endless, Upstream, answer, cut, echo, hang, reset_in_body, talk_garbage
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 
-SECRET = "sk-planted-0123456789"
+SECRET = "sk-planted-0123456789"  # noqa: S105  # it opens nothing
 BREAKS = {"cut": cut, "reset in the body": reset_in_body, "garbage": talk_garbage}
 
 
@@ -91,7 +92,9 @@ async def test_a_packed_answer_is_unpacked_and_measured_so(
     redis_url: str, upstream: Upstream, producer: AsyncProducer
 ) -> None:
     packed = {"content-encoding": "gzip"}
-    upstream.next_up.extend([answer(200, gzip.compress(b'{"ok":1}'), packed), answer(200, gzip.compress(bytes(500_000)), packed)])
+    upstream.next_up.extend(
+        [answer(200, gzip.compress(b'{"ok":1}'), packed), answer(200, gzip.compress(bytes(500_000)), packed)]
+    )
     async with Dispatcher(make_settings(redis_url, upstream.base_url, max_reply_bytes=100_000)):
         reply = await producer.request(PATH, chat())
         assert reply.json() == {"ok": 1}
@@ -120,7 +123,9 @@ async def test_the_key_goes_to_the_provider_and_nowhere_else(
     (tmp_path / "key").write_text(f"{SECRET}\n")
     where = "PLANTED_KEY" if source == "api_key_env" else str(tmp_path / "key")
     leak = f'{{"error":"Incorrect API key provided: {SECRET}"}}'.encode()
-    upstream.next_up.extend([answer(500, leak), answer(401, leak, {"retry-after": "0"}), answer(200, b"{}", {"x-echo": SECRET})])
+    upstream.next_up.extend(
+        [answer(500, leak), answer(401, leak, {"retry-after": "0"}), answer(200, b"{}", {"x-echo": SECRET})]
+    )
     async with Dispatcher(make_settings(redis_url, upstream.base_url, upstream={"provider": provider, source: where})):
         reply = await producer.request(path, chat(), headers={header: "mine", "authorization": "mine"})
         upstream.behaviour = answer(500, leak)

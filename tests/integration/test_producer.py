@@ -20,7 +20,8 @@ from sluicegate import (
     UnknownRequest,
 )
 from sluicegate_worker import Dispatcher
-from support.pools import PATH, POOL, apply_pools, chat, make_settings
+from support.pools import chat, make_settings
+from support.served_pool import PATH, POOL, apply_settings
 from support.upstream import Upstream, answer, echo, once
 from support.waiting import wait_until
 
@@ -39,7 +40,9 @@ asyncio.run(main(*sys.argv[1:]))
 
 async def test_a_reply_says_what_happened(dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer) -> None:
     body = b'{"id":"x","usage":{"prompt_tokens":3,"completion_tokens":4}}'
-    upstream.behaviour = answer(200, body, {"x-request-id": "r7", "set-cookie": "c=1", "x-ratelimit-limit-requests": "9"})
+    upstream.behaviour = answer(
+        200, body, {"x-request-id": "r7", "set-cookie": "c=1", "x-ratelimit-limit-requests": "9"}
+    )
     reply = await producer.request(PATH, chat("hi"), agent="bob")
     assert (reply.status, reply.body, reply.json()) == (200, body, json.loads(body))
     assert (reply.agent, reply.upstream, reply.attempts) == ("bob", "a", 1)
@@ -54,8 +57,10 @@ async def test_a_reply_says_what_happened(dispatcher: Dispatcher, upstream: Upst
     assert arrival.headers["idempotency-key"] == reply.id
 
 
-async def test_what_waits_can_be_asked_for_and_cancelled(client: Redis, redis_url: str, producer: AsyncProducer) -> None:
-    await apply_pools(make_settings(redis_url))
+async def test_what_waits_can_be_asked_for_and_cancelled(
+    client: Redis, redis_url: str, producer: AsyncProducer
+) -> None:
+    await apply_settings(make_settings(redis_url))
     for state, not_before in (("waiting", None), ("delayed", 60)):
         ticket = await producer.submit(PATH, chat(), not_before=not_before)
         with pytest.raises(ReplyTimeout, match=state):
@@ -126,7 +131,9 @@ async def test_another_process_reads_the_result(
     upstream.behaviour = once(gate, answer(body=b'{"n":7}'))
     ticket = await producer.submit(PATH, chat())
     command = [sys.executable, "-c", ASK_FOR_RESULT, redis_url, ticket.id]
-    asking = asyncio.create_task(asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=30, check=False))
+    asking = asyncio.create_task(
+        asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=30, check=False)
+    )
     await wait_until(lambda: upstream.arrivals, "the call arrived")
     gate.set()
     done = await asking
@@ -151,7 +158,7 @@ async def test_asking_for_a_result_takes_nothing_from_those_who_wait(
 
 
 async def test_nobody_knows_an_unknown_id(redis_url: str, producer: AsyncProducer) -> None:
-    await apply_pools(make_settings(redis_url))
+    await apply_settings(make_settings(redis_url))
     with pytest.raises(UnknownRequest, match="never accepted"):
         await producer.result("01890000-0000-7000-8000-000000000000")
     async with AsyncProducer(redis_url) as anywhere:
@@ -172,9 +179,7 @@ async def test_a_hundred_callers_with_one_key_share_a_call(
     assert json.loads(again.body) == chat("same")
 
 
-async def test_a_key_belongs_to_its_agent(
-    dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer
-) -> None:
+async def test_a_key_belongs_to_its_agent(dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer) -> None:
     await asyncio.gather(*(producer.request(PATH, chat(), key="k", agent=name) for name in ("ann", "bob")))
     assert len(upstream.arrivals) == 2
 
@@ -206,7 +211,7 @@ async def test_the_same_name_for_another_body_is_refused(
 
 
 async def test_who_still_waits_when_the_producer_closes_is_told(redis_url: str) -> None:
-    await apply_pools(make_settings(redis_url))
+    await apply_settings(make_settings(redis_url))
     async with AsyncProducer(redis_url, pool=POOL, agent="ann") as closing:
         ticket = await closing.submit(PATH, chat(), deadline=0.5)
         waiting = asyncio.create_task(ticket.reply())

@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 from sluicegate import AsyncProducer, InvalidRequest
 from sluicegate_worker import Dispatcher
 from sluicegate_worker.settings import Settings
-from support.pools import PATH, POOL, apply_pools, chat, make_pool, make_settings
+from support.pools import chat, make_pool, make_settings
+from support.served_pool import PATH, POOL, apply_settings
 from support.stored import watch_commands
 from support.upstream import Upstream
 from support.waiting import wait_until
@@ -48,7 +49,7 @@ async def test_the_model_chooses_the_pool(redis_url: str, two_pools: Settings) -
 
 async def test_each_pool_has_a_connection_to_wait_on(client: Redis, redis_url: str, two_pools: Settings) -> None:
     """With one for both, the replies of one pool would wait until the other's read ends."""
-    await apply_pools(two_pools)
+    await apply_settings(two_pools)
     async with AsyncProducer(redis_url, agent="ann") as producer:
         tickets = [await producer.submit(PATH, chat(model=model)) for model in ("small", "big-7")]
 
@@ -60,11 +61,9 @@ async def test_each_pool_has_a_connection_to_wait_on(client: Redis, redis_url: s
             await ticket.cancel()
 
 
-async def test_a_pool_that_does_not_serve_the_model_names_the_one_that_does(
-    redis_url: str, upstream: Upstream
-) -> None:
+async def test_a_pool_that_does_not_serve_the_model_names_the_one_that_does(redis_url: str, upstream: Upstream) -> None:
     pools = {POOL: make_pool(models=("small", "mid-*")), "other": make_pool(models=("big-*",))}
-    await apply_pools(Settings(redis_url=redis_url, pools=pools))
+    await apply_settings(Settings(redis_url=redis_url, pools=pools))
     async with AsyncProducer(redis_url, pool=POOL, agent="ann") as producer:
         with pytest.raises(InvalidRequest, match=r"pool chat does not serve model 'big-7' .*pool other serves it"):
             await producer.request(PATH, chat(model="big-7"))
@@ -98,10 +97,10 @@ async def test_no_pool_names_the_cure(redis_url: str, short_wait: None, pool: st
 
 async def test_a_changed_policy_is_followed_at_once(redis_url: str, producer: AsyncProducer) -> None:
     async with AsyncProducer(redis_url, agent="ann") as anywhere:
-        await apply_pools(make_settings(redis_url, models=("small",)))
+        await apply_settings(make_settings(redis_url, models=("small",)))
         for one in (producer, anywhere):
             await (await one.submit(PATH, chat())).cancel()
-        await apply_pools(make_settings(redis_url, models=("small", "large"), max_request_bytes=200))
+        await apply_settings(make_settings(redis_url, models=("small", "large"), max_request_bytes=200))
         for one in (producer, anywhere):
             await (await one.submit(PATH, chat(model="large"))).cancel()
             with pytest.raises(InvalidRequest, match="200"):
@@ -109,7 +108,7 @@ async def test_a_changed_policy_is_followed_at_once(redis_url: str, producer: As
 
 
 async def test_a_pool_that_is_gone_is_said(client: Redis, redis_url: str, producer: AsyncProducer) -> None:
-    await apply_pools(make_settings(redis_url))
+    await apply_settings(make_settings(redis_url))
     await (await producer.submit(PATH, chat())).cancel()
     await client.flushall()
     with pytest.raises(InvalidRequest, match="`sluicegate pool apply`"):

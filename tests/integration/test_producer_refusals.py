@@ -9,8 +9,9 @@ from redis.asyncio import Redis
 
 from sluicegate import AsyncProducer, BacklogFull, InvalidRequest, SluicegateError, WouldMissDeadline
 from sluicegate_worker import Dispatcher
-from support.pools import PATH, POOL, apply_pools, chat, make_settings
-from support.stored import read_everything
+from support.pools import chat, make_settings
+from support.served_pool import PATH, POOL, apply_settings
+from support.stored import read_everything, send
 from support.upstream import Upstream, echo
 
 pytestmark = pytest.mark.usefixtures("at_rest")
@@ -41,7 +42,7 @@ class Opaque:
     ids=lambda value: repr(value)[:30],
 )
 async def test_a_bad_body_is_refused(redis_url: str, producer: AsyncProducer, body: Any, sentence: str) -> None:
-    await apply_pools(make_settings(redis_url, max_request_bytes=1000))
+    await apply_settings(make_settings(redis_url, max_request_bytes=1000))
     await assert_refused(producer, sentence, PATH, body)
 
 
@@ -50,14 +51,15 @@ async def test_a_bad_body_is_refused(redis_url: str, producer: AsyncProducer, bo
     [
         "", "/", "/v1", "/v1/", "//", "/files", "/v1/files", "/chat", "/chat/completions/", "/chat//completions",
         "/v1/../chat/completions", "/chat/../../admin", "/./chat/completions", "/chat/%2e%2e/x", "http://evil/v1/chat/completions",
-        "//evil/chat/completions", "/chat/completions\r\nx: y", "/chat/completions ", "/models/\x00", "/" + "a" * 2000, "/chat\\completions",
+        "//evil/chat/completions", "/chat/completions\r\nx: y", "/chat/completions ",
+        "/models/\x00", "/" + "a" * 2000, "/chat\\completions",
         None, 7,
     ],
 )  # fmt: skip
 async def test_a_path_that_the_provider_does_not_have_is_refused(
     redis_url: str, producer: AsyncProducer, path: Any
 ) -> None:
-    await apply_pools(make_settings(redis_url))
+    await apply_settings(make_settings(redis_url))
     await assert_refused(producer, "path", path, chat())
 
 
@@ -110,18 +112,18 @@ async def test_paths_go_with_and_without_v1(
 async def test_a_bad_argument_is_refused(
     redis_url: str, producer: AsyncProducer, arguments: dict[str, Any], sentence: str
 ) -> None:
-    await apply_pools(make_settings(redis_url))
+    await apply_settings(make_settings(redis_url))
     await assert_refused(producer, sentence, PATH, chat(), **arguments)
 
 
 async def test_an_agent_must_be_named(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLUICEGATE_AGENT", raising=False)
-    await apply_pools(make_settings(redis_url))
+    await apply_settings(make_settings(redis_url))
     async with AsyncProducer(redis_url, pool=POOL) as nameless:
         await assert_refused(nameless, "name the agent: .*SLUICEGATE_AGENT", PATH, chat())
     for wrong in ({"pool": "a b"}, {"agent": "a b"}):
         with pytest.raises(InvalidRequest, match="must be 1 to 64"):
-            AsyncProducer(redis_url, **wrong)  # type: ignore[arg-type]  # one of two keywords
+            AsyncProducer(redis_url, **wrong)
 
 
 async def test_tokens_and_bytes_are_taken_as_they_come(
@@ -130,7 +132,7 @@ async def test_tokens_and_bytes_are_taken_as_they_come(
     upstream.behaviour = echo
     body = b' {"model" : "small",\n "n": 1e3} '
     ticket = await producer.submit(PATH, body, tokens=1_200, not_before=0.3)
-    assert b'"tokens":1200' in await client.hget(f"sg:{{chat}}:request:{ticket.id}", "head")
+    assert b'"tokens":1200' in await send(client, "HGET", f"sg:{{chat}}:request:{ticket.id}", "head")
     assert (await ticket.reply()).body == body
 
 
@@ -156,7 +158,7 @@ async def test_headers_pass_by_an_allow_list_and_credentials_never_leave(
 
 
 async def test_a_full_backlog_says_when_to_come_back(redis_url: str, producer: AsyncProducer) -> None:
-    await apply_pools(make_settings(redis_url, upstream={"rpm": 60}, max_backlog_per_agent=2, max_backlog=3))
+    await apply_settings(make_settings(redis_url, upstream={"rpm": 60}, max_backlog_per_agent=2, max_backlog=3))
     tickets = [await producer.submit(PATH, chat()) for _ in range(2)]
     with pytest.raises(BacklogFull, match="max_backlog_per_agent") as refused:
         await producer.submit(PATH, chat())
@@ -171,7 +173,7 @@ async def test_a_full_backlog_says_when_to_come_back(redis_url: str, producer: A
 
 
 async def test_a_full_backlog_counts_bytes_too(redis_url: str, producer: AsyncProducer) -> None:
-    await apply_pools(make_settings(redis_url, max_backlog_bytes=1_000))
+    await apply_settings(make_settings(redis_url, max_backlog_bytes=1_000))
     first = await producer.submit(PATH, {"text": "x" * 600})
     with pytest.raises(BacklogFull, match="max_backlog_bytes"):
         await producer.submit(PATH, {"text": "x" * 600})
@@ -180,7 +182,7 @@ async def test_a_full_backlog_counts_bytes_too(redis_url: str, producer: AsyncPr
 
 
 async def test_a_deadline_that_the_backlog_cannot_meet_is_refused(redis_url: str, producer: AsyncProducer) -> None:
-    await apply_pools(make_settings(redis_url, upstream={"rpm": 60}))
+    await apply_settings(make_settings(redis_url, upstream={"rpm": 60}))
     tickets = [await producer.submit(PATH, chat()) for _ in range(5)]
     assert [ticket.position for ticket in tickets] == [1, 2, 3, 4, 5]
     with pytest.raises(WouldMissDeadline, match="allow it longer") as refused:

@@ -11,20 +11,21 @@ from sluicegate import AsyncProducer, InvalidRequest, StoreUnavailable
 from sluicegate_worker import Dispatcher
 from sluicegate_worker.demo.embedded import EmbeddedServer, find_free_port
 from support.leaks import assert_no_leaked_keys
-from support.pools import PATH, POOL, apply_pools, chat, make_settings
+from support.pools import chat, make_settings
 from support.restarting import RestartingServer
+from support.served_pool import PATH, POOL, apply_settings
 from support.stored import watch_commands
 from support.upstream import Upstream, answer, once
 from support.waiting import wait_until
 
-PASSWORD = "hunter2-planted"
+PASSWORD = "hunter2-planted"  # noqa: S105  # it opens nothing
 
 
 @pytest.mark.usefixtures("at_rest")
 async def test_calls_of_the_same_moment_share_a_round_trip(
     client: Redis, redis_url: str, producer: AsyncProducer
 ) -> None:
-    await apply_pools(make_settings(redis_url))
+    await apply_settings(make_settings(redis_url))
     async with AsyncProducer(redis_url, pool=POOL, agent="ann") as first:
         await (await first.submit(PATH, chat())).cancel()  # the server knows the script from now on
     async with watch_commands(client) as commands:
@@ -168,7 +169,7 @@ async def test_a_full_server_takes_nothing_new_but_still_answers(
     caplog.set_level(logging.ERROR)
     with EmbeddedServer("--appendonly", "no") as server:
         settings = make_settings(server.url, upstream.base_url)
-        await apply_pools(settings)
+        await apply_settings(settings)
         async with Redis.from_url(server.url) as client, AsyncProducer(server.url, pool=POOL, agent="ann") as producer:
             tickets = [await producer.submit(PATH, chat()) for _ in range(20)]
             await client.config_set("maxmemory", 1)

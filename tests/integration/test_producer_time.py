@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 
 from sluicegate import AsyncProducer, DeadlineExceeded, ReplyTimeout, RequestCancelled
 from sluicegate_worker import Dispatcher
-from support.pools import PATH, POOL, apply_pools, chat, make_settings
+from support.pools import chat, make_settings
+from support.served_pool import PATH, POOL, apply_settings
 from support.upstream import Upstream, answer, hang, once
 from support.waiting import wait_until
 
@@ -19,7 +20,7 @@ async def test_what_expires_while_nobody_serves_is_answered_and_never_sent(
     redis_url: str, upstream: Upstream, producer: AsyncProducer
 ) -> None:
     settings = make_settings(redis_url, upstream.base_url)
-    await apply_pools(settings)
+    await apply_settings(settings)
     tickets = [await producer.submit(PATH, chat(), deadline=0.2, not_before=later) for later in (None, 0.1)]
     for ticket in tickets:
         with pytest.raises(DeadlineExceeded):
@@ -33,7 +34,7 @@ async def test_what_expires_before_a_dispatcher_comes_is_answered_by_it(
     client: Redis, redis_url: str, upstream: Upstream, producer: AsyncProducer
 ) -> None:
     settings = make_settings(redis_url, upstream.base_url)
-    await apply_pools(settings)
+    await apply_settings(settings)
     ticket = await producer.submit(PATH, chat(), deadline=0.05)
 
     async def is_over() -> bool:
@@ -105,7 +106,7 @@ async def test_cancelling_the_task_cancels_its_request(
 async def test_cancelling_a_task_on_its_way_in_cancels_its_request(
     client: Redis, redis_url: str, producer: AsyncProducer
 ) -> None:
-    await apply_pools(make_settings(redis_url))
+    await apply_settings(make_settings(redis_url))
     await (await producer.submit(PATH, chat())).cancel()  # so that the next need nothing but the way in
     await client.client_pause(20_000, all=False)
     try:
@@ -141,7 +142,7 @@ async def test_batch_work_takes_what_interactive_work_leaves(
     redis_url: str, upstream: Upstream, producer: AsyncProducer
 ) -> None:
     settings = make_settings(redis_url, upstream.base_url, upstream={"max_in_flight": 1}, batch_share=0)
-    await apply_pools(settings)
+    await apply_settings(settings)
     batch = [await producer.submit(PATH, chat("batch"), priority="batch") for _ in range(3)]
     urgent = [await producer.submit(PATH, chat("urgent"), agent=f"a{n}") for n in range(10)]
     async with Dispatcher(settings):

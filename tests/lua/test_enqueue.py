@@ -57,8 +57,10 @@ async def test_the_same_id_joins_in_whatever_state_it_is(bench: Bench) -> None:
 
 async def test_the_same_key_joins_within_the_agent_only(bench: Bench) -> None:
     answers = await bench.enqueue(
-        bench.order("ann", id="one", key="k"), bench.order("ann", id="two", key="k"), bench.order("bob", id="three", key="k")
-    )  # fmt: skip
+        bench.order("ann", id="one", key="k"),
+        bench.order("ann", id="two", key="k"),
+        bench.order("bob", id="three", key="k"),
+    )
     assert [(answer.kind, answer.id) for answer in answers] == [
         ("waiting", "one"),
         ("waiting", "one"),

@@ -170,6 +170,16 @@ async def test_expired_requests_beyond_a_hundred_are_met_on_the_way(bench: Bench
     assert await bench.counter("expired") == many
 
 
+async def test_retries_that_expired_are_answered_and_not_sent(bench: Bench) -> None:
+    await bench.apply(make_policy(rpm=None))
+    await bench.submit("ann", 150, deadline_us=60 * SECOND_US)
+    await bench.retry(*await bench.take(150), delay_us=30 * SECOND_US)
+    await bench.submit("bob")
+    bench.advance(60 * SECOND_US)
+    assert [one.agent for one in (await bench.lease()).leased] == ["bob"]
+    assert await bench.counter("expired") == 150
+
+
 async def test_a_paused_pool_still_answers_what_expires(bench: Bench) -> None:
     await bench.submit("ann", 2, deadline_us=SECOND_US)
     [leased] = await bench.take()

@@ -74,10 +74,12 @@ async def test_an_agent_in_the_ring_without_a_backlog(bench: Bench) -> None:
     assert await bench.redis.exists(bench.keys.ring("interactive")) == 0
 
 
-async def test_a_ring_of_ghosts_does_not_hide_the_other_lane(bench: Bench) -> None:
-    await bench.redis.zadd(bench.keys.ring("interactive"), {"ghost": 0})
-    await bench.submit("bea", lane="batch")
-    assert [one.agent for one in (await bench.lease()).leased] == ["bea"]
+@pytest.mark.parametrize(("ghostly", "lane"), [("interactive", "batch"), ("batch", "interactive")])
+async def test_a_ring_of_ghosts_does_not_hide_the_other_lane(bench: Bench, ghostly: str, lane: str) -> None:
+    await bench.apply(make_policy(batch_share=1))
+    await bench.redis.zadd(bench.keys.ring(ghostly), {"ghost": 0})
+    await bench.submit("ann", lane=lane)
+    assert [one.agent for one in (await bench.lease()).leased] == ["ann"]
 
 
 async def test_after_a_hundred_ghosts_it_asks_again(bench: Bench) -> None:

@@ -1,14 +1,11 @@
-"""Pools for integration tests: settings in one line, and the policy in Redis without a dispatcher."""
+"""Settings of pools whose upstream is an HTTP server, and a body to send there."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from sluicegate.store import Store
-from sluicegate_worker.registry import apply_policy
-from sluicegate_worker.settings import Pool, Retry, Settings, Upstream, policy_of
+from sluicegate_worker.settings import Pool, Retry, Settings, Upstream
+from support.served_pool import POOL
 
-POOL = "chat"
-PATH = "/chat/completions"
 QUICK_RETRY = Retry(max_attempts=3, base_s=0.01, cap_s=0.02)
 NOWHERE = "http://127.0.0.1:9/v1"  # for pools that nobody serves
 
@@ -25,13 +22,6 @@ def make_pool(base_url: str = NOWHERE, *, upstream: Mapping[str, Any] | None = N
     if "handler" in destination:
         del destination["base_url"]
     return Pool(upstreams=(Upstream(**destination),), **{"retry": QUICK_RETRY, **rules})
-
-
-async def apply_pools(settings: Settings) -> None:
-    """What `sluicegate pool apply` does."""
-    async with Store(settings.redis_url) as store:
-        for name, pool in settings.pools.items():
-            await apply_policy(store, name, policy_of(pool), "test", replace=True)
 
 
 def chat(text: str = "hello", **fields: Any) -> dict[str, Any]:

@@ -113,8 +113,8 @@ class Bench:
         return [version, ours]
 
     def order(
-        self, agent: str = "ann", *, id: str | None = None, lane: str = "interactive", key: str = "", body: bytes = b"{}",
-        deadline_us: int = 0, not_before_us: int = 0, on_unknown: str = "retry",
+        self, agent: str = "ann", *, id: str | None = None, lane: str = "interactive", key: str = "",
+        body: bytes = b"{}", deadline_us: int = 0, not_before_us: int = 0, on_unknown: str = "retry",
     ) -> Submission:  # fmt: skip
         self._made += 1
         digest = hashlib.sha256(body).hexdigest()[:32]
@@ -156,7 +156,7 @@ class Bench:
         now_us, *slots = await self.run("exchange", (lead_us,), [(one.fence, one.id, one.upstream) for one in leased])
         assert now_us == self.now_us
         self.slots += [slot for slot in slots if slot > 0]
-        return slots
+        return list(slots)
 
     async def settle(self, *leased: Leased, body: bytes = b"{}") -> list[str]:
         rows = [SettleRow(one.fence, one.id, one.upstream, self.reply(one, body=body)) for one in leased]

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,33 +10,50 @@ from redis.asyncio import Redis
 
 from support.waiting import wait_until
 
+# How a value of each type is read whole: the command, and what stands after the key.
+READS: dict[str, tuple[str, tuple[str | int, ...]]] = {
+    "string": ("GET", ()),
+    "hash": ("HGETALL", ()),
+    "zset": ("ZRANGE", (0, -1)),
+    "list": ("LRANGE", (0, -1)),
+    "stream": ("XRANGE", ("-", "+")),
+}
+
+
+async def send(client: Any, *command: str | bytes | float) -> Any:
+    """One command; what it answers is bytes, which the client's own types do not promise."""
+    return await client.execute_command(*command)
+
 
 async def read_everything(client: Redis) -> bytes:
     """Every key and every value of the database, one after the other."""
     found: list[bytes] = []
     async for key in client.scan_iter(count=1000):
-        kind = await client.type(key)
-        found.append(key)
-        match kind:
-            case b"string":
-                found.append(await client.get(key) or b"")
-            case b"hash":
-                found += [part for pair in (await client.hgetall(key)).items() for part in pair]
-            case b"zset":
-                found += await client.zrange(key, 0, -1)
-            case b"list":
-                found += await client.lrange(key, 0, -1)
-            case b"stream":
-                entries = await client.xrange(key)
-                found += [part for _, fields in entries for pair in fields.items() for part in pair]
-            case _:
-                raise AssertionError(f"{key!r} is a {kind!r}, and nothing here can be")
+        kind: bytes = await send(client, "TYPE", key)
+        command, arguments = READS[kind.decode()]
+        found += [key, *_flatten(await send(client, command, key, *arguments))]
     return b"\n".join(found)
+
+
+def _flatten(value: Any) -> Iterator[bytes]:
+    match value:
+        case bytes():
+            yield value
+        case dict():
+            yield from _flatten(list(value.items()))
+        case list() | tuple():
+            for part in value:
+                yield from _flatten(part)
+
+
+async def read_dead_letters(client: Redis) -> list[dict[str, str]]:
+    entries = await send(client, "XRANGE", "sg:{chat}:dead", "-", "+")
+    return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
 
 
 @asynccontextmanager
 async def watch_commands(client: Redis) -> AsyncIterator[list[str]]:
-    """The commands that clients send meanwhile, by name; what scripts do inside is not counted. Whole after the block."""
+    """The names of the commands that clients send meanwhile, without what scripts do inside; whole after the block."""
     names: list[str] = []
     marker = f"end-{os.urandom(4).hex()}"
     async with client.monitor() as monitor:

@@ -1,4 +1,4 @@
-"""What a script declares is what it uses: keys and arguments by the names of its header, and no script or include is left over."""
+"""What a script declares is what it uses, by the names of its header; and no script or include is left over."""
 
 import re
 from importlib.resources import files
@@ -17,7 +17,7 @@ def script_names(folder: Traversable) -> list[str]:
 
 
 def words_of(source: str) -> set[str]:
-    """Every name in the code, but for comments, strings, fields, and the lines that make locals of the header's names."""
+    """Every name in the code: not in comments and strings, nor where the header's names become locals."""
     code = re.sub(r"--\[\[.*?\]\]", "", source, flags=re.DOTALL)
     code = re.sub(r"--[^\n]*|'[^'\n]*'|^local \w+ = (?:KEYS|ARGV)\[\d+\]$|\w+ = |\.\w+", "", code, flags=re.MULTILINE)
     return set(re.findall(r"[A-Za-z_]\w*", code))
@@ -52,7 +52,10 @@ def test_every_script_is_loaded_somewhere() -> None:
 def test_every_include_is_included() -> None:
     sources = [(folder / f"{name}.lua").read_text("utf-8") for folder in FOLDERS for name in script_names(folder)]
     included = {
-        name for source in sources for line in re.findall(r"^-- @include (.+)$", source, re.M) for name in line.split()
+        name
+        for source in sources
+        for line in re.findall(r"^-- @include (.+)$", source, re.MULTILINE)
+        for name in line.split()
     }
     assert included == {name for folder in FOLDERS for name in script_names(folder / "include")}
 

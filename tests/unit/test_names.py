@@ -36,7 +36,7 @@ def test_a_key_may_be_any_printable_text(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["", "x" * 257, "a\n", "ä", "\x7f", None, 7])
 def test_a_bad_key_is_refused(key: object) -> None:
-    with pytest.raises(InvalidRequest, match="^key must be 1 to 256 printable ASCII characters"):
+    with pytest.raises(InvalidRequest, match=r"^key must be 1 to 256 printable ASCII characters"):
         check_idempotency_key(key)  # type: ignore[arg-type]  # what callers may pass all the same
 
 

@@ -30,7 +30,8 @@ def test_one_form_for_each_path(path: str, normal: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "", "/", "//", "//evil.example/x", "http://evil.example/x", "/a//b", "/a/", "/a/../b", "/..", "/./a", "/v1/../admin", "/a%2e%2e/b",
+        "", "/", "//", "//evil.example/x", "http://evil.example/x", "/a//b", "/a/", "/a/../b", "/..", "/./a",
+        "/v1/../admin", "/a%2e%2e/b",
         "/a b", "/a\r\nHost: x", "/a\x00", "/ä", "/a#b", "/a\\b", "/a?b?c#d", "/a?b\n", "/" + "x" * 1024,
     ],
 )  # fmt: skip

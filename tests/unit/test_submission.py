@@ -65,8 +65,8 @@ def test_the_digest_is_of_method_path_and_body_alone() -> None:
 def test_only_headers_of_the_allow_list_go_on() -> None:
     row = order(
         headers={
-            "Accept": "application/json", "OpenAI-Beta": "x=1", "Authorization": "Bearer secret", "Cookie": "a", "X-Api-Key": "k",
-            "Idempotency-Key": "mine", "Host": "evil.example", "Content-Length": "7",
+            "Accept": "application/json", "OpenAI-Beta": "x=1", "Authorization": "Bearer secret", "Cookie": "a",
+            "X-Api-Key": "k", "Idempotency-Key": "mine", "Host": "evil.example", "Content-Length": "7",
         }
     )  # fmt: skip
     assert head_of(row).headers == {"accept": "application/json", "openai-beta": "x=1"}

@@ -9,6 +9,7 @@ from re import sub
 from types import TracebackType
 from typing import Self
 
+from sluicegate.errors import StoreUnavailable
 from sluicegate.keys import PoolKeys
 from sluicegate.store import Store
 from sluicegate_worker.attempt import Attempts, Target
@@ -132,7 +133,10 @@ class PoolDispatcher:
     async def run(self) -> None:
         await self._leaser.run()
         await self._leaser.finish()
-        await LEAVE(self._store, self._keys, (self._name,), [(name,) for name in self._callers])
+        try:
+            await LEAVE(self._store, self._keys, (self._name,), [(name,) for name in self._callers])
+        except StoreUnavailable as error:  # nothing depends on the goodbye: its turns end by themselves
+            _log.warning("pool %s: left without a goodbye: %s", self._pool, error)
 
     async def close(self) -> None:
         for caller in self._callers.values():

@@ -85,7 +85,7 @@ class Leaser:
         for leased in grant.leased:
             self._start(leased)
         if grant.undecodable:
-            _log.error("%d entries of pool %s name no request: now dead letters", grant.undecodable, self._keys.pool)
+            _log.error("%d entries of pool %s cannot be read: now dead letters", grant.undecodable, self._keys.pool)
         wait_s = grant.wait_us / _MICRO
         if grant.verdict == "turn":
             await self._unless_draining(asyncio.sleep(wait_s))

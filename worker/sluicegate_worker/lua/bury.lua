@@ -28,8 +28,8 @@ local settings = redis.call('HMGET', config, 'reply_ttl_ms', 'dead_ttl_ms')
 local ttl_ms, dead_ttl_ms = tonumber(settings[1]) or 0, tonumber(settings[2]) or 0
 
 local function give_up(fence, id, reason, status, problem, reply, note)
-  if not holds(id, fence) then return 'lost' end
-  local request = read_request(id)
+  local request = holds(id, fence) and read_request(id)
+  if not request then return 'lost' end
   local history = redis.call('HGET', request_key(id), 'history')
   local entry = bury({ id = id, agent = request.agent, reason = reason, status = status, attempts = request.sends, error = problem,
     history = history and history .. ',' .. note or note }, now_us, dead_ttl_ms)

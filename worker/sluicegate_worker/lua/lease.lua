@@ -30,6 +30,7 @@ RETURNS "no pool", or
 
 local STRAYS_AT_ONCE, EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, DROPPED_AT_ONCE = 100, 100, 50, 100
 local TURN_GRACE_US = 100000
+local DAMAGED_REPLY = '{"v":1,"state":"dead","agent":"","digest":"","reason":"undecodable","error":"what Redis kept of it is damaged"}\n'
 
 local settings = redis.call('HMGET', config, 'version', 'horizon_us', 'lease_us', 'reply_ttl_ms', 'dead_ttl_ms')
 if not settings[1] then return 'no pool' end
@@ -47,7 +48,7 @@ local function sweep_strays()
   for _, entry in ipairs(strays) do
     local id = entry[2][1] == 'id' and entry[2][2]
     if not id or redis.call('EXISTS', request_key(id)) == 0 then
-      bury_undecodable(entry[2], 'run', now_us, dead_ttl_ms)
+      bury_undecodable(entry[2], 'run', '', now_us, dead_ttl_ms)
       undecodable = undecodable + 1
     end
     redis.call('XACK', run, 'dispatchers', entry[1])
@@ -68,11 +69,11 @@ end
 -- What was only to be sent later enters its agent's backlog when its time has come; retries stay until they are leased.
 local function promote_due()
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', due, '-inf', now_us, 'LIMIT', 0, PROMOTED_AT_ONCE)) do
-    local lane, agent, place = unpack(redis.call('HMGET', request_key(id), 'lane', 'agent', 'place'))
-    local stream, entry = split_place(place)
+    local request = read_request(id)
+    local stream, entry = split_place(request and request.place)
     local found = stream == 'retry' and redis.call('XRANGE', retry, entry, entry)[1]
     if found and found[2][6] == 'later' then
-      enter_backlog(id, lane, agent)
+      enter_backlog(id, request.lane, request.agent)
       leave_delay(id, entry)
     end
   end
@@ -88,6 +89,17 @@ end
 
 local function has_room(bucket) return bucket.in_flight + bucket.sends < bucket.max_in_flight end
 
+-- Whoever waits for a request that another's hand has damaged is told, as far as it still says who that is.
+local function end_damaged(picked)
+  local watchers, bytes, place = unpack(redis.call('HMGET', request_key(picked.id), 'watchers', 'bytes', 'place'))
+  local entry = string.match(place or '', '^retry (%d+%-%d+)$')
+  if entry then leave_delay(picked.id, entry) end
+  if picked.from then redis.call('HINCRBY', sched, 'waiting', -1) end
+  redis.call('ZREM', expiry, picked.id)
+  local known = { watchers = string.match(watchers or '', '^[%w._ -]+$'), bytes = bytes }
+  finish(picked.id, known, 'dead', DAMAGED_REPLY, reply_ttl_ms)
+end
+
 -- What cannot be sent costs nothing: it is answered, kept among the dead letters or, as a double, forgotten, and the next is looked at.
 local function drop(picked)
   if picked.from then picker.taken[picked.from] = picker.taken[picked.from] - 1 end
@@ -97,7 +109,9 @@ local function drop(picked)
     return
   end
   if picked.undecodable then
-    bury_undecodable(picked.undecodable, picked.due and 'due' or picked.from, now_us, dead_ttl_ms)
+    local damaged = picked.id and redis.call('EXISTS', request_key(picked.id)) == 1
+    bury_undecodable(picked.undecodable, picked.from or 'due', damaged and picked.id or '', now_us, dead_ttl_ms)
+    if damaged then end_damaged(picked) end
     undecodable = undecodable + 1
   end
   if picked.due then redis.call('ZREM', due, picked.due) else redis.call('XDEL', picked.from, picked.entry) end

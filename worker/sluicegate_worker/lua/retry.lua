@@ -45,10 +45,10 @@ local function add_note(id, note)
 end
 
 local function postpone(fence, id, delay_us, used, note)
-  if not holds(id, fence) then return 'lost' end
+  local request = holds(id, fence) and read_request(id)
+  if not request then return 'lost' end
   add_note(id, note)
   if used > 0 then redis.call('HINCRBY', request_key(id), 'attempts', used) end
-  local request = read_request(id)
   if tonumber(request.deadline_us) <= now_us then
     finish_unanswered(id, request, 'expired', now_us, ttl_ms)
     return 'expired'

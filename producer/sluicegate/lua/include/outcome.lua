@@ -36,12 +36,14 @@ end
 
 local FINISH_FIELDS = { 'agent', 'lane', 'place', 'key', 'watchers', 'bytes', 'digest', 'sends', 'deadline_us', 'accepted_us', 'attempts' }
 
+-- Nil where there is no request, or one that another's hand has damaged: the lease sorts those out.
 local function read_request(id)
   local values = redis.call('HMGET', request_key(id), unpack(FINISH_FIELDS))
-  if not values[1] then return nil end
   local request = {}
   for at, field in ipairs(FINISH_FIELDS) do request[field] = values[at] or nil end
-  return request
+  local placed = EPOCH_US[request.lane] and string.find(request.place or '', '^%a+ %d+%-%d+$')
+  local whole = placed and request.agent and request.digest and tonumber(request.accepted_us) and tonumber(request.deadline_us)
+  return whole and request or nil
 end
 
 -- The outcome of a request that ends without the provider's answer.

@@ -1,6 +1,8 @@
 -- picking: whose request is next. Retries in due order have a share of the slots, lane batch a minimum, and within a lane the
 -- agent with the smallest virtual time is next. Nothing is moved here but the ring.
 local CARRIED = { 'accepted_us', 'lane', 'agent', 'place', 'attempts', 'sends', 'deadline_us', 'head', 'body', 'digest' }
+local FORMS = { accepted_us = '^%d+$', agent = '^[%w._-]+$', place = '^%a+ %d+%-%d+$', attempts = '^%d+$', sends = '^%d+$',
+  deadline_us = '^%d+$', digest = '^%w+$' }
 local LOST_AT_ONCE = 100
 local picker = { cursors = {}, taken = {}, due_at = 1, lost = 0 }
 
@@ -18,6 +20,15 @@ local function load_picker(now_us, count)
     local finish_us = tonumber(redis.call('HGET', sched, 'finish_us:' .. lane)) or EPOCH_US[lane]
     picker.clocks[lane] = { now_us = virtual_now_us(lane), finish_us = finish_us }
   end
+end
+
+-- What a request carries to be sent, or nil where there is no request or another's hand has damaged it.
+local function read_carried(id)
+  local carried = redis.call('HMGET', request_key(id), unpack(CARRIED))
+  for at, field in ipairs(CARRIED) do
+    if not carried[at] or not string.find(carried[at], FORMS[field] or '') then return nil end
+  end
+  return EPOCH_US[carried[2]] and carried
 end
 
 -- The next entry of the agent's backlog that this call has not taken yet, and how many lie behind it.
@@ -50,11 +61,11 @@ local function pick_fresh(lane)
     local backlog = backlog_key(lane, agent)
     local entry, left = next_entry(backlog)
     local id = entry and entry[2][1] == 'id' and entry[2][2]
-    local carried = id and redis.call('HMGET', request_key(id), unpack(CARRIED))
+    local carried = id and read_carried(id)
     if not entry then -- this call has taken or dropped all it had
       park(lane, agent, start_us)
       picker.lost = picker.lost + 1
-    elseif not carried or not carried[1] then return { undecodable = entry[2], from = backlog, entry = entry[1] }
+    elseif not carried then return { undecodable = entry[2], id = id, from = backlog, entry = entry[1] }
     elseif carried[4] ~= 'backlog ' .. entry[1] then return { double = true, from = backlog, entry = entry[1] }
     elseif tonumber(carried[7]) <= picker.now_us then return { expired = id, from = backlog }
     else
@@ -71,10 +82,10 @@ end
 local function pick_retry()
   local id = picker.due[picker.due_at]
   picker.due_at = picker.due_at + 1
-  local carried = redis.call('HMGET', request_key(id), unpack(CARRIED))
+  local carried = read_carried(id)
+  if not carried then return { undecodable = { id }, id = id, due = id } end
   local lane, agent = carried[2], carried[3]
   local stream, entry = split_place(carried[4])
-  if not carried[1] then return { undecodable = { id }, due = id } end
   if stream ~= 'retry' then return { double = true, due = id } end
   if tonumber(carried[7]) <= picker.now_us then return { expired = id } end
   if redis.call('ZSCORE', ring_key(lane), agent) then
