@@ -95,7 +95,8 @@ class Store:
             raise StoreUnavailable(
                 f"{self.place} refuses these credentials: {error}; check the user and its ACL"
             ) from error
-        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        except (RedisConnectionError, RedisTimeoutError, OSError, AttributeError) as error:
+            # AttributeError: what redis-py's cluster client raises when a connection in use is dropped by another task.
             raise StoreUnavailable(
                 f"cannot reach Redis at {self.place}: {error}; is it running, and is the URL right?"
             ) from error

@@ -15,7 +15,7 @@ from support.waiting import wait_until_sync
 
 
 class RestartingServer:
-    """`with RestartingServer() as server:` … `server.kill()`, `server.start()`. Every command is written down at once."""
+    """`with RestartingServer() as server:` … `kill()`, `start()`. It writes every command down at once."""
 
     def __init__(self) -> None:
         self.port = find_free_port()

@@ -48,7 +48,7 @@ def _flatten(value: Any) -> Iterator[bytes]:
 
 async def read_dead_letters(client: Redis) -> list[dict[str, str]]:
     entries = await send(client, "XRANGE", "sg:{chat}:dead", "-", "+")
-    return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
+    return [{name.decode(): value.decode(errors="replace") for name, value in fields.items()} for _, fields in entries]
 
 
 @asynccontextmanager

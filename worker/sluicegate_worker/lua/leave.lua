@@ -10,7 +10,7 @@ ARGV    dispatcher  text    the consumer's name
 EACH    upstream    text    whose turn it may hold
 RETURNS 1, or 0 where it still holds requests
 ]]
--- @include keys turns
+-- @include keys wake turns
 
 for upstream in each() do give_up_turn(upstream, dispatcher) end
 if redis.call('HGET', sched, 'watch') == dispatcher then redis.call('HDEL', sched, 'watch', 'watch_until_us') end

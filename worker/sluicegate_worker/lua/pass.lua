@@ -9,7 +9,7 @@ ARGV    dispatcher  text    the consumer's name
 EACH    upstream    text    whose turn it may hold
 RETURNS 1
 ]]
--- @include keys turns
+-- @include keys wake turns
 
 for upstream in each() do give_up_turn(upstream, dispatcher) end
 pass_token()

@@ -7,5 +7,5 @@ end
 
 local function pass_token()
   redis.call('HDEL', sched, 'asleep_until_us')
-  if redis.call('LLEN', wake) == 0 then redis.call('RPUSH', wake, '1') end
+  put_token()
 end
