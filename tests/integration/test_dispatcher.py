@@ -14,7 +14,7 @@ from sluicegate_worker.settings import Retry
 from support.pools import chat, make_settings
 from support.served_pool import PATH
 from support.stored import read_dead_letters, send
-from support.upstream import Upstream, answer
+from support.upstream import Arrival, Connection, Upstream, answer
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("at_rest")
@@ -103,22 +103,24 @@ async def test_retries_spread_over_the_whole_delay(
 async def test_what_is_not_the_requests_fault_pauses_the_upstream_and_uses_no_attempt(
     redis_url: str, upstream: Upstream, producer: AsyncProducer, status: int, body: bytes
 ) -> None:
+    """Each request is refused, fails once, and has its second and last try left."""
+    ends = {"1": answer(status, body, {"retry-after": "0.2"}), "2": answer(500)}
+
+    async def behave(arrival: Arrival, connection: Connection) -> None:
+        await ends.get(arrival.headers["x-sluicegate-attempt"], answer())(arrival, connection)
+
+    upstream.behaviour = behave
     settings = make_settings(
         redis_url,
         upstream.base_url,
         upstream={"max_in_flight": 1},
-        retry=Retry(max_attempts=1, base_s=0.01, cap_s=0.02),
+        retry=Retry(max_attempts=2, base_s=0.01, cap_s=0.02),
     )
-    refusals = 2
-    upstream.next_up.extend([answer(status, body, {"retry-after": "0.2"})] * refusals)
     async with Dispatcher(settings):
-        calls = [producer.request(PATH, chat(str(number)), agent=f"a{number}") for number in range(5)]
-        replies = await asyncio.gather(*calls)
-    assert {reply.status for reply in replies} == {200}
-    assert sum(reply.attempts for reply in replies) == len(upstream.arrivals) == 5 + refusals
-    times = [arrival.at for arrival in upstream.arrivals]
-    for refusal in range(refusals):
-        assert times[refusal + 1] - times[refusal] > 0.19
+        replies = await asyncio.gather(*(producer.request(PATH, chat(), agent=name) for name in ("ann", "bob")))
+    assert [(reply.status, reply.attempts) for reply in replies] == [(200, 3)] * 2
+    for sooner, later in pairwise(upstream.arrivals):
+        assert sooner.headers["x-sluicegate-attempt"] != "1" or later.at - sooner.at > 0.19
 
 
 async def test_refused_credentials_are_nobodys_answer(

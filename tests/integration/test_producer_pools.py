@@ -95,7 +95,7 @@ async def test_no_pool_names_the_cure(redis_url: str, short_wait: None, pool: st
             await producer.request(PATH, chat())
 
 
-async def test_a_changed_policy_is_followed_at_once(redis_url: str, producer: AsyncProducer) -> None:
+async def test_a_changed_policy_is_followed_at_once(redis_url: str, short_wait: None, producer: AsyncProducer) -> None:
     async with AsyncProducer(redis_url, agent="ann") as anywhere:
         await apply_settings(make_settings(redis_url, models=("small",)))
         for one in (producer, anywhere):

@@ -14,7 +14,7 @@ from support.leaks import assert_no_leaked_keys
 from support.pools import chat, make_settings
 from support.restarting import RestartingServer
 from support.served_pool import PATH, POOL, apply_settings
-from support.stored import watch_commands
+from support.stored import holding_writes, send, watch_commands
 from support.upstream import Upstream, answer, once
 from support.waiting import wait_until
 
@@ -96,6 +96,21 @@ async def test_broken_connections_lose_and_repeat_nothing(
     assert {(reply.status, reply.attempts) for reply in replies} == {(200, 1)}
     ids = [arrival.headers["idempotency-key"] for arrival in upstream.arrivals]
     assert len(ids) == len(set(ids)) == 166
+
+
+@pytest.mark.usefixtures("at_rest")
+async def test_a_request_whose_connection_breaks_on_the_way_in_is_sent_again(
+    client: Redis, redis_url: str, producer: AsyncProducer
+) -> None:
+    await apply_settings(make_settings(redis_url))
+    await (await producer.submit(PATH, chat())).cancel()  # so that the next need nothing but the way in
+    async with holding_writes(client) as held:
+        submitting = asyncio.create_task(producer.submit(PATH, chat()))
+        await wait_until(held, "the request is at the server")
+        await client.client_kill_filter(_type="normal", skipme=True)
+    ticket = await submitting
+    assert await send(client, "HGET", "sg:{chat}:sched", "waiting") == b"1"
+    await ticket.cancel()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from sluicegate import AsyncProducer, DeadlineExceeded, ReplyTimeout, RequestCan
 from sluicegate_worker import Dispatcher
 from support.pools import chat, make_settings
 from support.served_pool import PATH, POOL, apply_settings
+from support.stored import holding_writes
 from support.upstream import Upstream, answer, hang, once
 from support.waiting import wait_until
 
@@ -108,17 +109,10 @@ async def test_cancelling_a_task_on_its_way_in_cancels_its_request(
 ) -> None:
     await apply_settings(make_settings(redis_url))
     await (await producer.submit(PATH, chat())).cancel()  # so that the next need nothing but the way in
-    await client.client_pause(20_000, all=False)
-    try:
+    async with holding_writes(client) as held:
         task = asyncio.create_task(producer.request(PATH, chat(), id="r1"))
-
-        async def waits_at_the_server() -> bool:
-            return any(one["cmd"] == "evalsha" and "b" in one["flags"] for one in await client.client_list())
-
-        await wait_until(waits_at_the_server, "the request is at the server")
+        await wait_until(held, "the request is at the server")
         task.cancel()
-    finally:
-        await client.client_unpause()
     with pytest.raises(asyncio.CancelledError):
         await task
     with pytest.raises(RequestCancelled):

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -62,6 +62,20 @@ async def watch_commands(client: Redis) -> AsyncIterator[list[str]]:
         await client.echo(marker)
         await wait_until(reading.done, "the last command was seen")
         reading.result()
+
+
+@asynccontextmanager
+async def holding_writes(client: Redis) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """Meanwhile the server keeps every write waiting; gives what tells whether a script waits there."""
+
+    async def is_held() -> bool:
+        return any(one["cmd"] == "evalsha" and "b" in one["flags"] for one in await client.client_list())
+
+    await client.client_pause(20_000, all=False)
+    try:
+        yield is_held
+    finally:
+        await client.client_unpause()
 
 
 async def _read_commands(monitor: Any, names: list[str], marker: str) -> None:

@@ -30,7 +30,10 @@ class HttpUpstream:
         self._session._retry_connection = False  # noqa: SLF001  # it has no public switch
 
     async def call(self, call: Call) -> Answer:
-        timeout = aiohttp.ClientTimeout(total=call.timeout_s, sock_connect=_CONNECT_TIMEOUT_S)
+        # Without the threshold aiohttp rounds long time-outs up to whole seconds, beyond the deadline.
+        timeout = aiohttp.ClientTimeout(
+            total=call.timeout_s, sock_connect=_CONNECT_TIMEOUT_S, ceil_threshold=call.timeout_s + _CONNECT_TIMEOUT_S
+        )
         try:
             async with self._session.request(
                 call.method,
