@@ -18,7 +18,7 @@ from sluicegate.pool import POOL_WAIT_S, PoolClient
 from sluicegate.settings import resolve_settings
 from sluicegate.store import Store
 from sluicegate.submission import Options, Order, encode_body, model_of, takes_model
-from sluicegate.ticket import Ticket
+from sluicegate.ticket import Ticket, check_timeout
 from sluicegate.wire import Reply
 
 _POOLS_FRESH_S = 10.0
@@ -91,6 +91,7 @@ class AsyncProducer:
         """The reply of a request submitted by any process, waiting `timeout` seconds for it; until the reply's time
         to live is over."""
         check_name("id", id)
+        check_timeout(timeout)
         names = [self._pool] if self._pool else list(await self._read_models())
         for name in names:
             try:
@@ -118,8 +119,11 @@ class AsyncProducer:
         while True:
             pools = await self._read_models(fresh=fresh)
             fits = [(len(p), name) for name, patterns in pools.items() for p in patterns if takes_model([p], model)]
-            if fits:
-                return max(fits)[1]
+            best = sorted({name for length, name in fits if length == max(fits)[0]})
+            if len(best) > 1:
+                raise InvalidRequest(f"model {model!r:.100} is served alike by pools {', '.join(best[:5])}; name one")
+            if best:
+                return best[0]
             if fresh and (pools or time.monotonic() > until):
                 break
             if fresh:

@@ -75,6 +75,7 @@ class Store:
         for client in (self._commands, self._waiting):
             if client is not None:
                 await client.aclose()
+        self._commands = self._waiting = None
 
     async def call(self, *command: Any) -> Any:
         """Sends one command, once. Raises StoreUnavailable; NoScriptError passes, for its caller repairs it."""
@@ -98,7 +99,7 @@ class Store:
         except (RedisConnectionError, RedisTimeoutError, OSError, AttributeError) as error:
             # AttributeError: what redis-py's cluster client raises when a connection in use is dropped by another task.
             raise StoreUnavailable(
-                f"cannot reach Redis at {self.place}: {error}; is it running, and is the URL right?"
+                f"cannot reach Redis at {self.place}: {str(error).rstrip('.')}; is it running, and is the URL right?"
             ) from error
         except OutOfMemoryError as error:
             raise StoreUnavailable(
@@ -125,7 +126,7 @@ class Store:
 
 def _opened(client: Client | None) -> Client:
     if client is None:
-        raise StoreUnavailable("the connection is not open: use the producer or dispatcher inside `async with`")
+        raise InvalidRequest("not open: use the producer or dispatcher inside `async with`")
     return client
 
 

@@ -103,7 +103,10 @@ def model_of(body: bytes) -> str | None:
         found = _peek(body)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the body is not JSON: {error}") from error
-    return found.model if isinstance(found, _Peek) and isinstance(found.model, str) else None
+    model = found.model if isinstance(found, _Peek) else None
+    if model is not None and not isinstance(model, str):
+        raise InvalidRequest("the body's model must be text")
+    return model
 
 
 def prepare(order: Order, body: bytes, model: str | None, agent: str | None, terms: PoolTerms) -> Submission:
@@ -118,6 +121,8 @@ def prepare(order: Order, body: bytes, model: str | None, agent: str | None, ter
         raise InvalidRequest(f"on_unknown must be retry or dead, not {order.on_unknown!r:.50}")
     method, path = _method(order.method), normalise_path(order.path)
     check_path(method, path, [upstream.provider for upstream in terms.upstreams])
+    if not body and method not in ("GET", "DELETE"):
+        raise InvalidRequest(f"{method} needs a body: an object, or bytes that are JSON")
     if len(body) > terms.max_request_bytes:
         raise InvalidRequest(
             f"the body has {len(body)} bytes; the pool takes at most {terms.max_request_bytes} (max_request_bytes)"

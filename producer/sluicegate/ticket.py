@@ -3,9 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from sluicegate.errors import ReplyTimeout, UnknownRequest
+from sluicegate.errors import InvalidRequest, ReplyTimeout, UnknownRequest
 from sluicegate.inbox import Waiter
 from sluicegate.wire import Reply, open_reply
+
+
+def check_timeout(timeout: float | None) -> None:
+    """Raises InvalidRequest for what is no time to wait; None is for ever."""
+    if timeout is not None and not timeout >= 0:  # so written, it catches nan too
+        raise InvalidRequest(f"timeout is a number of seconds from 0, not {timeout!r}")
 
 
 class Ticket:
@@ -25,6 +31,7 @@ class Ticket:
     async def reply(self, timeout: float | None = None) -> Reply:
         """Waits for the outcome, for `timeout` seconds at most. Raises ReplyTimeout (the request lives on) or what
         the outcome is."""
+        check_timeout(timeout)
         try:
             async with asyncio.timeout(timeout):  # not wait_for, which before Python 3.12 can lose a cancellation
                 blob = await asyncio.shield(self._waiter.outcome)

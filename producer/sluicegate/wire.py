@@ -112,8 +112,10 @@ def open_reply(request_id: str, blob: bytes) -> Reply:
     """The reply, or the error that the outcome is: DeadlineExceeded, RequestCancelled or RequestDead."""
     head, body = split_reply(blob)
     if head.state == "expired":
+        last = f"; its last call: {head.error}" if head.error else ""
         raise DeadlineExceeded(
-            f"request {request_id} was not answered before its deadline ({head.queued_s:.1f} s after it was accepted)"
+            f"request {request_id} was not answered before its deadline, "
+            f"{head.queued_s:.1f} s after it was accepted{last}"
         )
     if head.state == "cancelled":
         raise RequestCancelled(f"request {request_id} was cancelled")

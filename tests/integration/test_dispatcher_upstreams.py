@@ -124,7 +124,7 @@ async def test_the_key_goes_to_the_provider_and_nowhere_else(
     where = "PLANTED_KEY" if source == "api_key_env" else str(tmp_path / "key")
     leak = f'{{"error":"Incorrect API key provided: {SECRET}"}}'.encode()
     upstream.next_up.extend(
-        [answer(500, leak), answer(401, leak, {"retry-after": "0"}), answer(200, b"{}", {"x-echo": SECRET})]
+        [answer(500, leak), answer(401, leak, {"retry-after": "0.01"}), answer(200, b"{}", {"x-echo": SECRET})]
     )
     async with Dispatcher(make_settings(redis_url, upstream.base_url, upstream={"provider": provider, source: where})):
         reply = await producer.request(path, chat(), headers={header: "mine", "authorization": "mine"})

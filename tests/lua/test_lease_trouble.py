@@ -155,3 +155,27 @@ async def test_many_retries_that_are_due_do_not_hide_what_was_to_be_sent_later(b
 
 
 HORIZON_STEP_US = 100_000
+
+
+@pytest.mark.parametrize("by", [7, -7])
+async def test_a_counter_that_another_hand_moved_is_right_again_at_rest(bench: Bench, by: int) -> None:
+    await bench.submit("ann", 30)
+    await bench.redis.hincrby(bench.keys.fixed("sched"), "waiting", by)
+    bench.advance(SECOND_US)
+    await bench.lease()
+    bench.advance(SECOND_US)
+    await bench.lease()
+    bench.advance(SECOND_US)
+    await bench.lease()
+    assert await bench.counter("waiting") == 0
+
+
+@pytest.mark.parametrize("history", ["5", "null", '"x"', "[]", "{}", '{"error":7}', "{", '{"error":"a"},'])
+async def test_a_damaged_history_does_not_keep_a_request_from_its_end(bench: Bench, history: str) -> None:
+    [request_id] = await bench.submit(deadline_us=SECOND_US)
+    await bench.redis.hset(bench.keys.request(request_id), "history", history)
+    bench.advance(SECOND_US)
+    assert (await bench.lease()).expired == 1
+    head = await bench.outcome(request_id)
+    assert head is not None
+    assert (head.state, head.error) == ("expired", None)

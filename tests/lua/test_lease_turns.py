@@ -128,3 +128,44 @@ async def test_room_in_one_upstream_wakes_while_somebody_sleeps_for_another(benc
     assert await token(bench)
     bench.advance(SECOND_US)
     assert len((await bench.lease("d2")).leased) == 1
+
+
+async def test_the_turn_is_up_in_time_for_the_next_deadline(bench: Bench) -> None:
+    await bench.submit("ann", 2, deadline_us=SECOND_US)
+    [leased] = await bench.take()
+    await bench.retry(leased, pause_us=60 * SECOND_US, reason="rate")
+    assert (await bench.lease("d1")).wait_us == SECOND_US
+    bench.advance(SECOND_US - 60_000)
+    assert (await bench.lease("d1")).wait_us == 60_000
+    bench.advance(59_999)
+    grant = await bench.lease("d1")
+    assert (grant.verdict, grant.wait_us) == ("turn", 50_000)  # what ends a moment later is answered with it
+    bench.advance(grant.wait_us)
+    assert (await bench.lease("d1")).expired == 2
+
+
+async def test_others_sleep_no_longer_than_the_turn_that_ends_with_a_deadline(bench: Bench) -> None:
+    await bench.submit("ann", 2, deadline_us=SECOND_US)
+    [leased] = await bench.take()
+    await bench.retry(leased, pause_us=60 * SECOND_US, reason="rate")
+    await bench.lease("d1")
+    grant = await bench.lease("d2")
+    assert (grant.verdict, grant.wait_us) == ("block", SECOND_US + GRACE_US)
+
+
+async def test_a_full_upstream_is_no_reason_to_sleep_past_a_deadline(bench: Bench) -> None:
+    await bench.apply(make_policy(max_in_flight=1))
+    await bench.submit("ann", 2, deadline_us=SECOND_US)
+    grant = await bench.lease("d1")
+    assert (len(grant.leased), grant.verdict, grant.wait_us) == (1, "block", SECOND_US)
+    bench.advance(SECOND_US)
+    assert (await bench.lease("d1")).expired == 1
+
+
+async def test_the_watch_is_up_in_time_for_a_deadline(bench: Bench) -> None:
+    await bench.submit("ann", deadline_us=SECOND_US)
+    await bench.retry(*await bench.take(), delay_us=60 * SECOND_US)
+    grant = await bench.lease("d1")
+    assert (grant.verdict, grant.wait_us) == ("block", SECOND_US)
+    bench.advance(SECOND_US)
+    assert (await bench.lease("d1")).expired == 1

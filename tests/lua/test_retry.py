@@ -83,6 +83,19 @@ async def test_past_its_deadline_it_ends_as_expired(bench: Bench) -> None:
     assert len(await bench.notices()) == 1
 
 
+async def test_who_waited_in_vain_is_told_what_the_last_call_came_to(bench: Bench) -> None:
+    [called] = await bench.submit(deadline_us=2 * SECOND_US)
+    [never_called] = await bench.submit(deadline_us=2 * SECOND_US)
+    errors = ["429 slow", '503 "quoted" 100% \u00e4\n']
+    for error in errors:
+        [leased] = await bench.take()
+        await bench.retry(leased, delay_us=0, note=msgspec.json.encode({"attempt": 1, "error": error}))
+    bench.advance(2 * SECOND_US)
+    assert (await bench.lease()).expired == 2
+    heads = [await bench.outcome(one) for one in (called, never_called)]
+    assert [(head.state, head.error) for head in heads if head] == [("expired", errors[-1]), ("expired", None)]
+
+
 async def test_a_delay_beyond_the_deadline_ends_at_the_deadline(bench: Bench) -> None:
     [request_id] = await bench.submit(deadline_us=2 * SECOND_US)
     await bench.retry(*await bench.take(), delay_us=60 * SECOND_US)

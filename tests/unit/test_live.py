@@ -51,7 +51,7 @@ def test_the_picture_shows_the_agents_that_wait_most() -> None:
 
 def test_the_picture_of_nothing_and_of_the_drain() -> None:
     pool = make_pool(0)
-    assert "draining for 4 s" in picture_of(Moment(34, 30, offered=0, answered=0, pool=pool))
+    assert "draining, 4 s" in picture_of(Moment(34, 30, offered=0, answered=0, pool=pool))
 
 
 def test_the_summary_names_what_went_wrong() -> None:

@@ -78,14 +78,31 @@ def test_what_the_key_is_to_blame_for_pauses_the_upstream_and_uses_no_attempt(
 ) -> None:
     outcome = retried(judge(status, body, attempts=attempts, sends=attempts + 1))
     assert (outcome.uses_attempt, outcome.pause_s, outcome.reason) == (False, pause_s, reason)
-    assert pause_s <= outcome.delay_s <= pause_s + RULES.base_s
+    assert outcome.delay_s == pause_s + jittered_s(attempts, RULES, Random(1))
 
 
-@pytest.mark.parametrize(("asked", "pause_s"), [("7", 7), ("0", 0), ("86400", 3600), ("nonsense", RATE_PAUSE_S)])
+@pytest.mark.parametrize(("status", "body"), [(429, b""), (429, QUOTA), (401, b"")])
+def test_after_more_calls_they_come_back_over_a_longer_time(status: int, body: bytes) -> None:
+    delays = [retried(judge(status, body, sends=6, asked="7", seed=seed)).delay_s for seed in range(200)]
+    assert 7 <= min(delays) < 9
+    assert 17 < max(delays) <= 23
+
+
+@pytest.mark.parametrize(
+    ("asked", "pause_s"), [("7", 7), ("0", RATE_PAUSE_S), ("86400", 3600), ("nonsense", RATE_PAUSE_S)]
+)
 def test_a_429_pauses_as_long_as_the_provider_says(asked: str, pause_s: float) -> None:
     outcome = retried(judge(429, asked=asked))
     assert outcome.pause_s == pause_s
     assert outcome.delay_s >= pause_s
+
+
+@pytest.mark.parametrize(("asked", "pause_s"), [("0", CREDENTIALS_PAUSE_S), ("7", 7), ("90", 90)])
+@pytest.mark.parametrize(("status", "body"), [(429, QUOTA), (401, b""), (402, b""), (403, b"")])
+def test_what_a_person_must_mend_is_not_asked_again_at_once(
+    status: int, body: bytes, asked: str, pause_s: float
+) -> None:
+    assert retried(judge(status, body, asked=asked)).pause_s == pause_s
 
 
 def test_many_429s_do_not_come_back_together() -> None:
@@ -104,12 +121,12 @@ def test_overload_backs_off_without_using_attempts(status: int, body: bytes) -> 
     assert (asked.pause_s, asked.delay_s) == (30, 30)
 
 
-@pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_would_be_the_same_again(status: int) -> None:
+@pytest.mark.parametrize("status", [101, 103, 301, 302, 307, 308])
+def test_what_is_no_final_answer_would_be_the_same_again(status: int) -> None:
     outcome = judge(status)
     assert isinstance(outcome, Bury)
     assert (outcome.reason, outcome.status) == ("upstream_error", status)
-    assert "check base_url" in outcome.error
+    assert outcome.error == f"{status} (no final answer; redirects are not followed: check base_url)"
 
 
 @pytest.mark.parametrize("kind", ["timeout", "connection", "handler"])

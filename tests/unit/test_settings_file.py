@@ -200,7 +200,7 @@ def test_an_unknown_setting_is_named_in_full(text: str, expected: str) -> None:
         (SMALL.replace("60", "-60"), "upstreams[0].rpm must be a number from 0.001 to 60_000_000, not -60"),
         (SMALL.replace("openai-a", "open ai"), "upstreams[0].name must be 1 to 64 of the characters"),
         (SMALL.replace("chat", '"a b"'), 'pools."a b" must have a name of 1 to 64 of the characters'),
-        (SMALL + SMALL.replace("[pools.chat]", ""), "openai-a and openai-a are both OPENAI_A"),
+        (SMALL + SMALL.replace("[pools.chat]", ""), "upstreams: the name openai-a is used twice; rename one"),
         ("redis_url = ''\n" + SMALL, "redis_url must be text"),
         ("redis_url = 5\n" + SMALL, "redis_url must be text"),
     ],

@@ -25,7 +25,7 @@ TERMS = PoolTerms(
 
 
 def order(**changed: Any) -> Submission:
-    asked = Order(**{"path": "/v1/embeddings", "body": None, **changed})
+    asked = Order(**{"path": "/v1/embeddings", "body": b"{}", **changed})
     return prepare(asked, encode_body(asked.body), "gpt-5", "ann", TERMS)
 
 
@@ -57,7 +57,7 @@ def test_the_digest_is_of_method_path_and_body_alone() -> None:
     others = {
         order(body=b"2").digest,
         order(body=b"1", path="/completions").digest,
-        order(path="/models", method="GET").digest,
+        order(path="/models", method="GET", body=None).digest,
     }
     assert len(others | same) == 4
 
@@ -82,6 +82,7 @@ def test_only_headers_of_the_allow_list_go_on() -> None:
         ({"method": None}, "method must be GET"),
         ({"path": "/nonsense"}, "POST /nonsense is not a path that openai answers here"),
         ({"path": "/../admin"}, "is not a path: write it like /chat/completions"),
+        ({"body": None}, "POST needs a body: an object, or bytes that are JSON"),
         ({"body": b"x" * 101}, r"the body has 101 bytes; the pool takes at most 100 \(max_request_bytes\)"),
         ({"agent": "a b"}, "agent must be 1 to 64"),
         ({"agent": ""}, "agent|name the agent"),
@@ -115,7 +116,7 @@ def test_what_could_never_be_answered_is_refused(changed: dict[str, Any], senten
 
 def test_somebody_must_be_named() -> None:
     with pytest.raises(InvalidRequest, match="name the agent"):
-        prepare(Order(path="/embeddings", body=None), b"", None, None, TERMS)
+        prepare(Order(path="/embeddings", body=b"{}"), b"{}", None, None, TERMS)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ def test_a_body_without_end_is_refused() -> None:
     ("body", "model"),
     [
         (b'{"model":"gpt-5"}', "gpt-5"),
-        (b'{"model":7}', None),
+        (b'{"model":null}', None),
         (b"{}", None),
         (b"[1]", None),
         (b"", None),
@@ -159,6 +160,12 @@ def test_a_body_without_end_is_refused() -> None:
 )
 def test_the_model_of_a_body(body: bytes, model: str | None) -> None:
     assert model_of(body) == model
+
+
+@pytest.mark.parametrize("model", [b"7", b"true", b'["gpt-5"]', b"{}"])
+def test_a_model_that_is_no_text_is_refused(model: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="the body's model must be text"):
+        model_of(b'{"model":' + model + b"}")
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_fields_of_a_later_version_are_ignored() -> None:
 
 def test_outcomes_without_an_answer_are_errors() -> None:
     gone = msgspec.structs.replace(HEAD, queued_s=3.0)
-    with pytest.raises(DeadlineExceeded, match=r"request one was not answered before its deadline \(3\.0 s"):
+    with pytest.raises(DeadlineExceeded, match=r"before its deadline, 3\.0 s after it was accepted$"):
         open_reply("one", encode_reply(msgspec.structs.replace(gone, state="expired")))
     with pytest.raises(RequestCancelled, match="request one was cancelled"):
         open_reply("one", encode_reply(msgspec.structs.replace(gone, state="cancelled")))
@@ -52,6 +52,12 @@ def test_outcomes_without_an_answer_are_errors() -> None:
     with pytest.raises(RequestDead, match=r"request one is dead \(attempts\) after 5 calls: 500 broken") as caught:
         open_reply("one", encode_reply(dead))
     assert (caught.value.reason, caught.value.status, caught.value.last_error) == ("attempts", 500, "500 broken")
+
+
+def test_who_waited_in_vain_learns_why() -> None:
+    expired = msgspec.structs.replace(HEAD, state="expired", queued_s=3.0, error="500 broken")
+    with pytest.raises(DeadlineExceeded, match=r"3\.0 s after it was accepted; its last call: 500 broken$"):
+        open_reply("one", encode_reply(expired))
 
 
 def test_a_death_that_says_little_is_still_a_death() -> None:

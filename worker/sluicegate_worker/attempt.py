@@ -56,6 +56,7 @@ class Attempts:
         self._persistence = Persistence(store, keys)
         self._exchange: Batcher[ExchangeRow] = Batcher("exchange", self._exchange_slots)
         self._random = Random()
+        self._paused_until: dict[str, float] = {}
         self.policy: Policy
 
     async def carry_out(self, leased: Leased) -> None:
@@ -176,9 +177,23 @@ class Attempts:
             if await self._persistence.settle(SettleRow(leased.fence, leased.id, leased.upstream, reply)) == "late":
                 _log.warning("the answer to request %s came after its outcome and is dropped", leased.id)
         elif isinstance(outcome, Retry):
+            self._report_pause(leased.upstream, outcome)
             await self._persistence.retry(self._retry_row(leased, outcome))
         elif isinstance(outcome, Bury):
             await self._persistence.bury(self._bury_row(leased, outcome, head))
+
+    def _report_pause(self, upstream: str, outcome: Retry) -> None:
+        """Once per pause, however many calls were under way when it began."""
+        now = time.monotonic()
+        if outcome.pause_s and now >= self._paused_until.get(upstream, now):
+            self._paused_until[upstream] = now + outcome.pause_s
+            _log.warning(
+                "upstream %s pauses for %.1f s (%s): %s",
+                upstream,
+                outcome.pause_s,
+                outcome.reason,
+                redact(outcome.error),
+            )
 
     def _retry_row(self, leased: Leased, outcome: Retry) -> RetryRow:
         return RetryRow(

@@ -188,6 +188,9 @@ def _report_differences(pool: str, policy: Policy, ours: Policy) -> None:
             pool,
             ", ".join(sorted(missing)),
         )
+    for upstream in policy.upstreams:
+        if upstream.rpm is None:
+            _log.warning("pool %s: upstream %s has no rpm, so nothing limits it", pool, upstream.name)
     for name in not_in_force(policy):
         _log.warning("pool %s: %s is set but not enforced in this version", pool, name)
 

@@ -17,7 +17,7 @@ from sluicegate_worker.rows import BuryRow, RetryRow, SettleRow
 from sluicegate_worker.script_files import BURY, RETRY, SETTLE
 
 GIVE_UP_S = 300.0
-_PAUSE_S_MAX = 2.0
+_PAUSE_S_MIN, _PAUSE_S_MAX = 0.05, 2.0
 
 _log = logging.getLogger("sluicegate.dispatcher")
 
@@ -47,14 +47,19 @@ class Persistence:
 
 async def insist(call: Callable[[], Awaitable[list[Any]]], what: str) -> list[Any]:
     """Makes a call that may run twice unharmed until Redis answers it. Raises StoreUnavailable after five minutes."""
-    give_up_at, pause_s = time.monotonic() + GIVE_UP_S, 0.05
+    give_up_at, pause_s = time.monotonic() + GIVE_UP_S, _PAUSE_S_MIN
     while True:
         try:
-            return await call()
+            answers = await call()
         except StoreUnavailable as error:
             if time.monotonic() > give_up_at:
                 _log.error("%s could not be written or read for %d s and are given up: %s", what, GIVE_UP_S, error)
                 raise
-            _log.warning("%s wait for Redis, trying again: %s", what, error)
+            if pause_s == _PAUSE_S_MIN:
+                _log.warning("%s wait for Redis, trying again: %s", what, error)
             await asyncio.sleep(random.uniform(0, pause_s))
             pause_s = min(_PAUSE_S_MAX, pause_s * 2)
+        else:
+            if pause_s > _PAUSE_S_MIN:
+                _log.info("%s reached Redis after all", what)
+            return answers

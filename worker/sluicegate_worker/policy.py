@@ -22,7 +22,7 @@ from sluicegate_worker.upstream.call import Answer, CallFailed
 from sluicegate_worker.upstream.classify import classify
 from sluicegate_worker.upstream.delays import read_retry_after_s
 
-RATE_PAUSE_S = 1.0  # a 429 that does not say how long
+RATE_PAUSE_S = 1.0  # a 429 that does not say how long, or says not at all
 CREDENTIALS_PAUSE_S = 30.0  # refused keys and used-up quota change by a person's hand, not by waiting a moment
 _DOUBLINGS_MAX = 30
 
@@ -36,16 +36,18 @@ def judge_answer(
         return Settle()
     error = f"{answer.status} {_excerpt(answer.body)}".strip()
     if kind == "unusable":
-        return Bury("upstream_error", f"{error} (redirects are not followed: check base_url)", answer.status)
+        return Bury(
+            "upstream_error", f"{error} (no final answer; redirects are not followed: check base_url)", answer.status
+        )
     asked_s = read_retry_after_s(answer.headers, now_s)
     if kind == "transient":
         return _after_failure(error, answer.status, asked_s, attempts, rules, random)
     jitter_s = jittered_s(sends - 1, rules, random)
     if kind == "overload":
         return Retry(max(asked_s or 0.0, jitter_s), False, error, answer.status, asked_s or 0.0, "overload")
-    pause_s = RATE_PAUSE_S if kind == "rate" else CREDENTIALS_PAUSE_S
-    pause_s = asked_s if asked_s is not None else pause_s
-    return Retry(pause_s + random.uniform(0, rules.base_s), False, error, answer.status, pause_s, kind)
+    # "At once" is not taken at its word: it would be asked again and again, as fast as the bucket allows.
+    pause_s = asked_s or (RATE_PAUSE_S if kind == "rate" else CREDENTIALS_PAUSE_S)
+    return Retry(pause_s + jitter_s, False, error, answer.status, pause_s, kind)
 
 
 def judge_failure(failure: CallFailed, attempts: int, rules: RetrySettings, random: Random) -> Outcome:

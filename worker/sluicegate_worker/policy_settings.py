@@ -128,6 +128,8 @@ def check_distinct(names: Iterable[str], path: str) -> None:
     seen: dict[str, str] = {}
     for name in names:
         form = environment_form(name)
+        if seen.get(form) == name:
+            raise SettingsError(f"{path}: the name {name} is used twice; rename one")
         if form in seen:
             raise SettingsError(f"{path}: {seen[form]} and {name} are both {form} in environment variables; rename one")
         seen[form] = name

@@ -27,8 +27,9 @@ def load_settings(path: str | None, environ: Mapping[str, str], redis_url: str |
     file = _find_file(path, environ)
     if file is None:
         raise SettingsError(f"there is no {DEFAULT_FILE} here; name the file by --config or {CONFIG}")
+    text = _read_toml(file)
     try:
-        found = read_fields(Settings, _read_toml(file), "")
+        found = read_fields(Settings, text, "")
     except SettingsError as error:
         raise SettingsError(f"{file}: {error}") from None
     found["pools"] = apply_environment(found["pools"], environ)

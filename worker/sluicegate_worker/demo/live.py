@@ -109,7 +109,7 @@ def sum_rates(pool: Mapping[str, Any]) -> tuple[float, float]:
 def _say_phase(moment: Moment) -> str:
     if moment.elapsed_s < moment.duration_s:
         return f"{moment.elapsed_s:.0f} of {moment.duration_s:.0f} s"
-    return f"agents have stopped; draining for {moment.elapsed_s - moment.duration_s:.0f} s"
+    return f"draining, {moment.elapsed_s - moment.duration_s:.0f} s"
 
 
 def _say_places(pool: Mapping[str, Any]) -> str:

@@ -53,10 +53,15 @@ class Leaser:
         while not self._draining.is_set():
             try:
                 await self._step()
+                if trouble_s:
+                    _log.info("pool %s is leased from again", self._keys.pool)
                 trouble_s = 0.0
-            except StoreUnavailable as error:
+            except Exception as error:  # noqa: BLE001  # one pool's trouble must not end the others
+                if not isinstance(error, StoreUnavailable):
+                    _log.exception("leasing from pool %s failed, trying again", self._keys.pool)
+                elif not trouble_s:
+                    _log.warning("pool %s cannot be leased from, trying again: %s", self._keys.pool, error)
                 trouble_s = min(_TROUBLE_S_MAX, max(0.05, trouble_s * 2))
-                _log.warning("pool %s cannot be leased from, trying again: %s", self._keys.pool, error)
                 if "NOGROUP" in str(error):
                     await self._notice_version(None)
                 await self._unless_draining(asyncio.sleep(random.uniform(trouble_s / 2, trouble_s)))

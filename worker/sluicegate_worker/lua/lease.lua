@@ -30,6 +30,7 @@ RETURNS "no pool", or
 
 local STRAYS_AT_ONCE, EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, DROPPED_AT_ONCE = 100, 100, 50, 100
 local TURN_GRACE_US = 100000
+local EXPIRY_STEP_US = 50000
 local DAMAGED_REPLY = '{"v":1,"state":"dead","agent":"","digest":"","reason":"undecodable","error":"what Redis kept of it is damaged"}\n'
 
 local settings = redis.call('HMGET', config, 'version', 'horizon_us', 'lease_us', 'reply_ttl_ms', 'dead_ttl_ms')
@@ -155,6 +156,12 @@ local function deliver(claimed)
   if fresh > 0 then redis.call('HINCRBY', sched, 'waiting', -fresh) end
 end
 
+-- Deadlines do not wait for the bucket; a crowd of them is answered together.
+local function until_expiry_us()
+  local next_end = tonumber(redis.call('ZRANGE', expiry, 0, 0, 'WITHSCORES')[2])
+  return next_end and math.max(EXPIRY_STEP_US, next_end - now_us) or math.huge
+end
+
 -- Who stays awake: one dispatcher per upstream sleeps until half the horizon is free, the others wait for the token.
 local function keep_turn(buckets)
   local until_us = math.huge
@@ -164,23 +171,27 @@ local function keep_turn(buckets)
     until_us = math.min(until_us, bucket.turn_until_us)
     return false
   end)
-  if not mine then return 'block', math.min(until_us - now_us, lease_us / 6) end
-  local wait_us = math.max(0, math.min(opens_us(mine) - horizon_us / 2 - now_us, lease_us / 6))
+  if not mine then
+    local no_turn = until_us == math.huge -- every upstream is full, and nobody is up for the deadlines
+    return 'block', math.min(until_us - now_us, lease_us / 6, no_turn and until_expiry_us() or math.huge)
+  end
+  local wait_us = math.max(0, math.min(opens_us(mine) - horizon_us / 2 - now_us, lease_us / 6, until_expiry_us()))
   local expires_us = now_us + wait_us + TURN_GRACE_US
   redis.call('HSET', upstream_key(mine.name), 'turn', dispatcher, 'turn_until_us', expires_us)
   redis.call('HSET', sched, 'asleep_until_us', expires_us)
   return 'turn', wait_us
 end
 
--- With nothing to send now, one dispatcher is up in time for the next that comes due; a token may wake it before.
+-- With nothing to send now, one dispatcher is up in time for the next that comes due or expires; a token may wake it before.
 local function keep_watch()
   local idle_us = lease_us / 6
-  local next_due = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2])
-  if not next_due or next_due - now_us > idle_us then return 'block', idle_us end
+  local next_due = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]) or math.huge
+  local next_us = math.min(next_due, now_us + until_expiry_us())
+  if next_us - now_us > idle_us then return 'block', idle_us end
   local holder, until_us = unpack(redis.call('HMGET', sched, 'watch', 'watch_until_us'))
   if holder and holder ~= dispatcher and tonumber(until_us) > now_us then return 'block', idle_us end
-  redis.call('HSET', sched, 'watch', dispatcher, 'watch_until_us', next_due + TURN_GRACE_US)
-  return 'block', math.max(0, next_due - now_us)
+  redis.call('HSET', sched, 'watch', dispatcher, 'watch_until_us', next_us + TURN_GRACE_US)
+  return 'block', math.max(0, next_us - now_us)
 end
 
 local swept = sweep_strays()

@@ -3,6 +3,7 @@ body)`."""
 
 import asyncio
 import importlib
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,7 +26,10 @@ class HandlerUpstream:
             answer = Answer(int(status), {str(k).lower(): str(v) for k, v in headers.items()}, bytes(body))
         except TimeoutError as error:
             raise CallFailed("timeout", f"no answer within {call.timeout_s:.1f} s") from error
-        except Exception as error:
+        except BaseException as error:
+            if _is_cancelled():
+                raise
+            # Whatever a handler raises, cancellations and exits of its own included, is one failed call and no more.
             raise CallFailed("handler", f"{type(error).__name__}: {error}") from error
         if len(answer.body) > self._max_reply_bytes:
             raise CallFailed("too_large", f"the answer has more than {self._max_reply_bytes} bytes (max_reply_bytes)")
@@ -42,6 +46,12 @@ def import_handler(name: str) -> Handler:
         handler: Any = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError) as error:
         raise SettingsError(f"handler {name} cannot be imported: {error}; is its folder on PYTHONPATH?") from error
-    if not callable(handler):
-        raise SettingsError(f"handler {name} is not a coroutine function")
+    if not any(map(inspect.iscoroutinefunction, (handler, getattr(handler, "__call__", None)))):  # noqa: B004
+        raise SettingsError(f"handler {name} is not a coroutine function; define it with `async def`")
     return handler  # type: ignore[no-any-return]  # what it returns is checked at each call
+
+
+def _is_cancelled() -> bool:
+    """Whether it is this call that is to end, and not something inside the handler."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,5 +1,8 @@
 """Calls an upstream over HTTP: once. No retries, redirects or proxies of its own, and no answer larger than allowed."""
 
+import os
+import socket
+import ssl
 from io import BytesIO
 
 import aiohttp
@@ -49,7 +52,7 @@ class HttpUpstream:
         except TimeoutError as error:
             raise CallFailed("timeout", f"no answer within {call.timeout_s:.1f} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise CallFailed("connection", f"{type(error).__name__}: {error}") from error
+            raise CallFailed("connection", _describe(error)) from error
 
     async def close(self) -> None:
         await self._session.close()
@@ -69,3 +72,25 @@ class HttpUpstream:
 def _payload(body: bytes) -> bytes | BytesIO | None:
     """aiohttp wants large bodies as a file, so that it can give way to others while it sends."""
     return BytesIO(body) if len(body) > _PLAIN_BYTES_MAX else body or None
+
+
+def _describe(error: Exception) -> str:
+    """What went wrong, without the address: agents read it, and where requests go is the operator's business."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect: {_reason(error.os_error)}"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "the connection was closed before an answer"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"the answer is not HTTP: {error.message}"
+    if isinstance(error, OSError):
+        return f"the connection broke: {_reason(error)}"
+    return f"the answer broke off: {type(error).__name__}"
+
+
+def _reason(error: OSError) -> str:
+    """The system's own words: what asyncio, aiohttp and ssl write into `strerror` may hold the address."""
+    if isinstance(error, socket.gaierror):
+        return error.strerror or "no such name"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({type(error).__name__})"
+    return os.strerror(error.errno) if error.errno else type(error).__name__

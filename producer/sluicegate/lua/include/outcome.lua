@@ -46,10 +46,18 @@ local function read_request(id)
   return whole and request or nil
 end
 
+-- What its last call came to: whoever waited in vain wants to know why. Notes are JSON objects, joined by commas.
+local function last_error(id)
+  local history = redis.call('HGET', request_key(id), 'history')
+  local read, notes = pcall(cjson.decode, '[' .. (history or '') .. ']')
+  local note = read and notes[#notes]
+  return type(note) == 'table' and type(note.error) == 'string' and ',"error":' .. cjson.encode(note.error) or ''
+end
+
 -- The outcome of a request that ends without the provider's answer.
 local function finish_unanswered(id, request, state, now_us, ttl_ms)
-  local reply = string.format('{"v":1,"state":"%s","agent":"%s","attempts":%d,"queued_s":%.6f,"digest":"%s"}\n', state, request.agent,
-    tonumber(request.sends) or 0, (now_us - tonumber(request.accepted_us)) / 1000000, request.digest)
+  local reply = string.format('{"v":1,"state":"%s","agent":"%s","attempts":%d,"queued_s":%.6f,"digest":"%s"%s}\n', state, request.agent,
+    tonumber(request.sends) or 0, (now_us - tonumber(request.accepted_us)) / 1000000, request.digest, last_error(id))
   leave_place(id, request.place, request.lane, request.agent)
   finish(id, request, state, reply, ttl_ms)
 end

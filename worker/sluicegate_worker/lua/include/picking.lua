@@ -136,6 +136,10 @@ local function save_picker()
       redis.call('ZREM', served, string.match(member, ':(.*)$'))
     end
   end
-  if all_drained then redis.call('DEL', served) end
+  if all_drained then
+    redis.call('DEL', served)
+    -- Nothing waits: whatever other hands did to the counter ends here.
+    if redis.call('HGET', sched, 'waiting') ~= '0' then redis.call('HSET', sched, 'waiting', 0) end
+  end
   redis.call('HSET', sched, 'retry_credit', picker.retry_credit, 'batch_credit', picker.batch_credit)
 end
