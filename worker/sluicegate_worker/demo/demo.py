@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import uvloop
 
@@ -17,6 +17,7 @@ from sluicegate_worker.demo.world import START_TIMEOUT_S, World, WorldError
 
 POLL_S = 0.1
 WATCH_S = 0.5
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Demo(NamedTuple):
@@ -34,14 +35,40 @@ class Demo(NamedTuple):
 def run_demo(demo: Demo, *, live: bool) -> Report:
     """Raises WorldError or EmbeddedServerError when it cannot go on; whatever happens, nothing is left running."""
     with World(rpm=demo.rpm, dispatchers=demo.dispatchers, fail_rate=demo.fail_rate, seed=demo.seed) as world:
-        records, run = uvloop.run(_drive(world, demo, live))
+        # Held back until the loop can take them: an exception out of a handler could strike anywhere in it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+        driven = uvloop.run(_drive_unless_interrupted(world, demo, live))
+        if driven is None:
+            raise KeyboardInterrupt
+        records, run = driven
         world.stop_processes()
         return make_report(run, records, read_calls(world.provider_log, since=0))
 
 
+async def _drive_unless_interrupted(world: World, demo: Demo, live: bool) -> tuple[list[Record], Run] | None:
+    interrupted = asyncio.Event()
+    for number in INTERRUPTS:
+        asyncio.get_running_loop().add_signal_handler(number, interrupted.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
+    drive, interrupt = asyncio.create_task(_drive(world, demo, live)), asyncio.create_task(interrupted.wait())
+    await asyncio.wait((drive, interrupt), return_when=asyncio.FIRST_COMPLETED)
+    interrupt.cancel()
+    if drive.done():
+        return drive.result()
+    await _end(drive)
+    return None
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    """Again and again: before Python 3.12 a time-out inside the Redis client can take a cancellation for its own."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=WATCH_S)
+    if not task.cancelled():
+        task.exception()  # whatever it was, it is over
+
+
 async def _drive(world: World, demo: Demo, live: bool) -> tuple[list[Record], Run]:
-    # Inside the loop an exception out of a signal handler could strike anywhere; Ctrl-C cancels this task instead.
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
     await _wait_for_dispatchers(world, demo.dispatchers)
     plan = plan_demo(name_agents(demo.agents, demo.hogs), demo.rpm, demo.duration_s, demo.seed)
     load = asyncio.create_task(run_load(Load(world.redis_url, POOL, plan), live=live))
@@ -51,8 +78,7 @@ async def _drive(world: World, demo: Demo, live: bool) -> tuple[list[Record], Ru
             await asyncio.wait([load], timeout=WATCH_S)
         return load.result()
     finally:
-        load.cancel()
-        await asyncio.wait([load])
+        await _end(load)
 
 
 async def _wait_for_dispatchers(world: World, wanted: int) -> None:
