@@ -26,7 +26,7 @@ def test_no_text_names_a_machine_or_an_index() -> None:
 def test_a_machine_path_is_found() -> None:
     assert find_places(Path("a.md"), "see\n" + "/ho" + "me/ann/x") == ["line 2: /ho" + "me/a"]
     assert find_places(Path("a.md"), "see " + "/tm" + "p/x")
-    assert find_places(Path("a.md"), "worker/README.md, network/work/, ~/work/x") == []
+    assert find_places(Path("a.md"), "worker/README.md, network/wo" + "rk/, ~/wo" + "rk/x") == []
 
 
 def test_an_index_is_found() -> None:
