@@ -134,3 +134,17 @@ async def test_a_damaged_request_that_is_delayed_or_expired_stops_nobody(
     if field == "place":
         await client.delete("sg:{chat}:retry")  # where in this stream it was, only the damaged field said
     assert len(upstream.arrivals) == 1
+
+
+async def test_what_nobody_expected_is_logged_and_outlived(
+    client: Redis, dispatcher: Dispatcher, producer: AsyncProducer, caplog: pytest.LogCaptureFixture
+) -> None:
+    version = await client.hget("sg:{chat}:config", "version")
+    await client.hset("sg:{chat}:config", "version", "x")
+
+    def is_logged() -> bool:
+        return any("leasing from pool chat failed" in record.getMessage() for record in caplog.records)
+
+    await wait_until(is_logged, "the failure is logged")
+    await client.hset("sg:{chat}:config", "version", version or b"1")
+    assert (await producer.request(PATH, chat())).status == 200
