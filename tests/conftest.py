@@ -1,4 +1,7 @@
-"""What every test may ask for: a server, a clean database, a client, a cluster; and the two tiers."""
+"""What every test may ask for: a server, a clean database, a client, a cluster; and the two tiers.
+
+Each test that used a server ends with a look at what it left there.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -8,8 +11,9 @@ from redis.asyncio import Redis as AsyncRedis
 
 from sluicegate_worker.demo.embedded import EmbeddedServer
 from support.cluster import Cluster
+from support.leaks import assert_sound
 
-pytest_plugins = ["support.skipping"]
+pytest_plugins = ["support.skipping", "support.surroundings"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,11 +35,13 @@ def server() -> Iterator[EmbeddedServer]:
 
 
 @pytest.fixture
-def redis_url(server: EmbeddedServer) -> str:
-    """The server, empty."""
+def redis_url(server: EmbeddedServer, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The server, empty. What a test leaves there must agree with itself, unless the test is marked `damages`."""
     with Redis.from_url(server.url, protocol=2) as client:
         client.flushall()
-    return server.url
+    yield server.url
+    if not request.node.get_closest_marker("damages"):
+        assert_sound(server.url)
 
 
 @pytest.fixture
@@ -51,7 +57,8 @@ def running_cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def cluster(running_cluster: Cluster) -> Cluster:
-    """Three primaries, empty."""
+def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
+    """Three primaries, empty; the same holds for them."""
     running_cluster.flush()
-    return running_cluster
+    yield running_cluster
+    assert_sound(*(node.url for node in running_cluster.nodes))

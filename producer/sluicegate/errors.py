@@ -66,4 +66,11 @@ class ReplyTimeout(SluicegateError):
 
 
 class StoreUnavailable(SluicegateError):
-    """Redis or Valkey cannot be reached or refuses to serve; the sentence says which and what to do."""
+    """Redis or Valkey cannot be reached or refuses to serve; the sentence says which and what to do.
+
+    `answer` is what the server said where it was reached but refused a command, None where it was not.
+    """
+
+    def __init__(self, message: str, answer: str | None = None) -> None:
+        super().__init__(message)
+        self.answer = answer

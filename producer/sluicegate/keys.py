@@ -13,22 +13,60 @@ A pool's keys carry the hash tag `{<pool>}`, so that they share one slot of a cl
     run                      STREAM + group    lease adds, settle … remove    never, but empty at rest
     retry                    STREAM            retry adds, lease removes      empty when nothing is delayed
     due                      ZSET id → µs      retry adds, lease removes      empty when nothing is delayed
+    suspects                 ZSET id → µs      lease                          empty when none is to be leased alone
     expiry                   ZSET id → µs      enqueue adds, lease removes    empty when nothing waits
-    dead                     STREAM            bury adds                      entries end after `dead_ttl_s`
+    dead                     STREAM            bury adds, replay, drop remove entries end after `dead_ttl_s`
     request:<id>             HASH              enqueue                        deleted at the outcome; TTL while dead
     reply:<id>               STRING            settle, bury, expire, cancel   TTL: deadline or outcome + `reply_ttl_s`
     key:<agent>:<key>        STRING            enqueue                        TTL: as its reply
     inbox:<producer>         STREAM             settle … add, the producer trims TTL: renewed by each notice
     upstream:<name>          HASH              lease, settle, retry           never: bucket, pause, what is in flight
     wake                     LIST              enqueue, dispatcher add        at most one token
-    audit                    STREAM            apply                          capped at 1,000 entries
+    audit                    STREAM            apply, replay, drop add        capped at 1,000 entries
+    aside:<name>             any               put_aside                      TTL: `dead_ttl_s`; what had the wrong type
 
 Outside the pools: `sg:pools`, a HASH pool → its models, written by `pool apply`; never ends.
 """
 
+import re
+
+from sluicegate.names import NAME
+
 POOLS = "sg:pools"
 LANES = ("interactive", "batch")
 GROUP = "dispatchers"
+TYPES = {  # the table's first two columns, for what has to check them
+    "config": "hash",
+    "sched": "hash",
+    "ring:<lane>": "zset",
+    "idle": "zset",
+    "served": "zset",
+    "backlog:<lane>:<agent>": "stream",
+    "run": "stream",
+    "retry": "stream",
+    "due": "zset",
+    "suspects": "zset",
+    "expiry": "zset",
+    "dead": "stream",
+    "request:<id>": "hash",
+    "reply:<id>": "string",
+    "key:<agent>:<key>": "string",
+    "inbox:<producer>": "stream",
+    "upstream:<name>": "hash",
+    "wake": "list",
+    "audit": "stream",
+}
+_PARTS = {"<lane>": f"(?:{'|'.join(LANES)})", "<key>": "[ -~]{1,256}"}  # the others are names
+_PATTERNS = [
+    (re.compile(re.sub(r"<\w+>", lambda part: _PARTS.get(part[0], NAME.pattern.removesuffix(r"\Z")), shape)), type_)
+    for shape, type_ in TYPES.items()
+]
+
+
+def type_of(name: str) -> str | None:
+    """What Redis' TYPE must answer for this key of a pool, named without the pool's prefix; None: it is no name of
+    ours."""
+    return next((type_ for pattern, type_ in _PATTERNS if pattern.fullmatch(name)), None)
 
 
 class PoolKeys:

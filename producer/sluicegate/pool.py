@@ -1,6 +1,7 @@
 """One pool as a producer sees it: its terms, its way in and its way back."""
 
 import asyncio
+import random
 import time
 from typing import Any
 
@@ -25,7 +26,10 @@ from sluicegate.wire import Reply, Submission
 
 POOL_WAIT_S = 10.0
 _POOL_POLL_S = 0.25
-_LOST_REPLY_PAUSES_S = (0.05, 0.3, 1.0)
+_PATIENCE_S = 8.0  # as long as a server takes to start again
+_PAUSE_S_MIN, _PAUSE_S_MAX = 0.05, 2.0
+_MENDING_PAUSES_S = (0.05, 0.3, 1.0)
+_FINAL = ("OOM", "NOPERM")  # what waiting does not cure
 _MICRO = 1_000_000
 
 Answer = list[Any]
@@ -59,6 +63,12 @@ class PoolClient:
         enqueued = self._batcher.send(submission)
         try:
             answer = await asyncio.shield(enqueued)
+            for pause_s in _MENDING_PAUSES_S:
+                if answer[0] != b"broken":
+                    break
+                await asyncio.sleep(pause_s)  # a dispatcher mends it meanwhile
+                enqueued = self._batcher.send(submission)
+                answer = await asyncio.shield(enqueued)
         except asyncio.CancelledError:
             self._inbox.forget(submission.id, waiter)
             await self._withdraw(submission.id, enqueued)
@@ -76,7 +86,7 @@ class PoolClient:
             self._inbox.deliver(request_id, answer[2])
         elif kind not in ("waiting", "delayed", "in_flight"):
             self._inbox.forget(request_id, waiter)
-            raise _refusal(kind, answer, order)
+            raise self._damaged(answer) if kind == "broken" else _refusal(kind, answer, order)
         position, eta_us = (int(answer[2]), int(answer[3])) if kind != "final" else (0, 0)
         return Ticket(request_id, position, eta_us / _MICRO, waiter, self.cancel)
 
@@ -141,15 +151,16 @@ class PoolClient:
 
     async def _enqueue(self, submissions: list[Submission]) -> list[Any]:
         """Enqueue is idempotent by id, so a call whose reply was lost is simply made again."""
-        arguments = (self._producer,)
-        for pause_s in _LOST_REPLY_PAUSES_S:
+        give_up_at, pause_s = time.monotonic() + _PATIENCE_S, _PAUSE_S_MIN
+        while True:
             try:
-                answer = await ENQUEUE(self._store, self._keys, arguments, submissions)
+                answer = await ENQUEUE(self._store, self._keys, (self._producer,), submissions)
                 break
-            except StoreUnavailable:
-                await asyncio.sleep(pause_s)
-        else:
-            answer = await ENQUEUE(self._store, self._keys, arguments, submissions)
+            except StoreUnavailable as error:
+                if error.answer in _FINAL or time.monotonic() + pause_s > give_up_at:
+                    raise
+            await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # apart from all the other producers
+            pause_s = min(_PAUSE_S_MAX, pause_s * 2)
         if not isinstance(answer, list):
             raise InvalidRequest(f"pool {self.name} is gone from {self._store.place}: run `sluicegate pool apply`")
         self._latest_version = answer[0]
@@ -169,6 +180,14 @@ class PoolClient:
             await self.cancel(request_id)
         except Exception:  # noqa: BLE001  # the caller has left
             return  # not accepted, or out of reach: it ends at its deadline
+
+    def _damaged(self, answer: Answer) -> StoreUnavailable:
+        said = answer[2].decode(errors="replace")
+        return StoreUnavailable(
+            f"pool {self.name} cannot take request {answer[1].decode()}: its keys in Redis are damaged ({said:.200}); "
+            "`sluicegate doctor` names them, and a running dispatcher mends them",
+            said,
+        )
 
     async def _wrong_pool(self, model: str | None, terms: PoolTerms) -> str:
         pools: Any = await self._store.call("HGETALL", POOLS)

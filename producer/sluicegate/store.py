@@ -28,10 +28,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sluicegate.errors import InvalidRequest, StoreUnavailable
 
+VERSIONS_NEEDED = "Redis 7.0 or Valkey 8.0"
 BLOCK_S_MAX = 5.0
 _REPLY_TIMEOUT_S = 10.0
 _CONNECT_TIMEOUT_S = 3.0
-_COMMAND_CONNECTIONS = 4
+_COMMAND_CONNECTIONS = 8  # more than a dispatcher has verbs: one that hangs must not hold up the renewal of its leases
 _WAITING_CONNECTIONS = 64  # one for each pool that is waited on, made when it is needed
 
 Client = Redis | RedisCluster
@@ -39,10 +40,11 @@ Client = Redis | RedisCluster
 
 class Store:
     """A connection to Redis or Valkey. Open it with `async with`, which also checks that the server can be used
-    safely."""
+    safely, unless told not to by who is to find out what is wrong with it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, check: bool = True) -> None:
         self.url = url
+        self._check = check
         self.place = _place_of(url)
         self.durable = True
         self._commands: Client | None = None
@@ -55,7 +57,8 @@ class Store:
             server = await self._guard(probe.info())
         finally:
             await probe.aclose()
-        self._check(server)
+        if self._check:
+            self._refuse_unsafe(server)
         self.durable = bool(server.get("aof_enabled"))
         cluster = server.get("redis_mode") == "cluster" or server.get("server_mode") == "cluster"
         self._commands = _client(self.url, cluster, _COMMAND_CONNECTIONS)
@@ -93,9 +96,7 @@ class Store:
         except NoScriptError:
             raise
         except (AuthenticationError, NoPermissionError) as error:
-            raise StoreUnavailable(
-                f"{self.place} refuses these credentials: {error}; check the user and its ACL"
-            ) from error
+            raise self._refused(error) from error
         except (RedisConnectionError, RedisTimeoutError, OSError, AttributeError) as error:
             # AttributeError: what redis-py's cluster client raises when a connection in use is dropped by another task.
             raise StoreUnavailable(
@@ -103,25 +104,45 @@ class Store:
             ) from error
         except OutOfMemoryError as error:
             raise StoreUnavailable(
-                f"{self.place} has reached its maxmemory and takes nothing new: drain it or raise maxmemory"
+                f"{self.place} has reached its maxmemory and takes nothing new: drain it or raise maxmemory", "OOM"
             ) from error
         except (RedisError, RedisClusterException) as error:
-            raise StoreUnavailable(f"{self.place} answered: {error}") from error
+            if "ACL failure in script" in str(error):
+                raise self._refused(error) from error
+            raise StoreUnavailable(f"{self.place} answered: {error}", str(error)) from error
 
-    def _check(self, server: dict[str, Any]) -> None:
-        name = "Valkey" if server.get("server_name") == "valkey" else "Redis"
-        version = str(server.get("valkey_version") or server.get("redis_version"))
-        needed = 8 if name == "Valkey" else 7
-        if int(version.split(".", maxsplit=1)[0]) < needed:
-            raise StoreUnavailable(
-                f"{self.place} is {name} {version}: Sluicegate needs Redis 7.0 or Valkey 8.0, or newer"
-            )
+    def _refused(self, error: Exception) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"{self.place} refuses these credentials: {error}; check the user and its ACL", "NOPERM"
+        )
+
+    async def describe_servers(self) -> dict[str, dict[str, Any]]:
+        """What each server says of itself (INFO), by its address; of a cluster, all primaries."""
+        client = _opened(self._commands)
+        if not isinstance(client, RedisCluster):
+            return {self.place: await self.call("INFO")}
+        found: dict[str, dict[str, Any]] = {}
+        for node in client.get_primaries():
+            found[node.name] = await self._guard(node.execute_command("INFO"))
+        return found
+
+    def _refuse_unsafe(self, server: dict[str, Any]) -> None:
+        version, is_new_enough = read_version(server)
+        if not is_new_enough:
+            raise StoreUnavailable(f"{self.place} is {version}: Sluicegate needs {VERSIONS_NEEDED}, or newer")
         policy = server.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             raise StoreUnavailable(
                 f"{self.place} evicts keys when memory is full (maxmemory-policy {policy}), which would drop requests: "
                 "set maxmemory-policy noeviction"
             )
+
+
+def read_version(server: dict[str, Any]) -> tuple[str, bool]:
+    """The server's name and version, and whether it is new enough."""
+    name = "Valkey" if server.get("server_name") == "valkey" else "Redis"
+    version = str(server.get("valkey_version") or server.get("redis_version"))
+    return f"{name} {version}", int(version.split(".", maxsplit=1)[0]) >= (8 if name == "Valkey" else 7)
 
 
 def _opened(client: Client | None) -> Client:

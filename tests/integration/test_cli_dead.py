@@ -52,6 +52,7 @@ async def test_a_dead_letter_tells_its_story(sluicegate: CommandLine, client: Re
     assert [second.id in line for line in table.splitlines()] == [False, True, False]
 
 
+@pytest.mark.damages
 async def test_pages_lose_and_repeat_nothing(sluicegate: CommandLine, client: Redis) -> None:
     await apply_settings(make_settings(sluicegate.redis_url))
     planted = await plant(client, 250)
@@ -66,6 +67,7 @@ async def test_pages_lose_and_repeat_nothing(sluicegate: CommandLine, client: Re
     assert "there are more: --cursor " in (await sluicegate("dead", "list")).out
 
 
+@pytest.mark.damages
 async def test_filters_narrow_the_list(sluicegate: CommandLine, client: Redis) -> None:
     await apply_settings(make_settings(sluicegate.redis_url))
     planted = await plant(client, 130)
@@ -82,6 +84,7 @@ async def test_filters_narrow_the_list(sluicegate: CommandLine, client: Redis) -
     assert rest == ["id-0"]
 
 
+@pytest.mark.damages
 async def test_what_could_not_be_read_is_shown_without_acting(sluicegate: CommandLine, client: Redis) -> None:
     await apply_settings(make_settings(sluicegate.redis_url))
     await client.xadd("sg:{chat}:dead", {"reason": "undecodable", "error": "\x1b[2J[red]", "history": "nonsense"})

@@ -144,6 +144,7 @@ async def test_a_page_that_ends_with_the_list_has_no_next(sluicegate: CommandLin
     assert "there are more: --cursor " in (await sluicegate("pending", "list")).out
 
 
+@pytest.mark.damages
 async def test_what_names_no_request_is_passed_over_and_nothing_acts(sluicegate: CommandLine, client: Redis) -> None:
     url = sluicegate.redis_url
     await apply_settings(make_settings(url))

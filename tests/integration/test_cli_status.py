@@ -3,6 +3,7 @@
 import signal
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
 from sluicegate import AsyncProducer
@@ -129,6 +130,7 @@ async def test_agents_is_how_many_are_shown(sluicegate: CommandLine) -> None:
         assert (len(pool["agents"]), pool["agents_waiting"]) == (shown, 25)
 
 
+@pytest.mark.damages
 async def test_the_table_shows_what_strangers_wrote_as_text(sluicegate: CommandLine, client: Redis) -> None:
     await apply_settings(make_settings(sluicegate.redis_url))
     stranger = "a[red]\x1b[2J\u202e"
@@ -142,6 +144,7 @@ async def test_the_table_shows_what_strangers_wrote_as_text(sluicegate: CommandL
     assert pool["agents"][0]["agent"] == stranger
 
 
+@pytest.mark.damages
 async def test_watch_looks_again_until_interrupted(sluicegate: CommandLine, client: Redis) -> None:
     await apply_settings(make_settings(sluicegate.redis_url))
     async with sluicegate.running("status", "--watch") as process:

@@ -17,17 +17,31 @@ ASKING = [
     ["send", "chat", PATH, "{}"],
     ["pool", "show"],
     ["pending", "list"],
+    ["pending", "show", "some-id"],
+    ["pending", "retry-now", "some-id"],
     ["dead", "list"],
+    ["dead", "show", "some-id"],
+    ["dead", "replay", "some-id"],
+    ["dead", "drop", "--all", "--yes"],
+    ["dead", "export"],
     ["result", "some-id"],
     ["cancel", "some-id"],
+    ["cancel", "--agent", "ann", "--all"],
 ]
 OF_A_POOL = [
     ["status", "{}"],
     ["pool", "show", "{}"],
     ["pending", "list", "--pool", "{}"],
+    ["pending", "show", "some-id", "--pool", "{}"],
+    ["pending", "retry-now", "--all", "--pool", "{}"],
     ["dead", "list", "--pool", "{}"],
+    ["dead", "show", "some-id", "--pool", "{}"],
+    ["dead", "replay", "some-id", "--pool", "{}"],
+    ["dead", "drop", "--all", "--yes", "--pool", "{}"],
+    ["dead", "export", "--pool", "{}"],
     ["result", "some-id", "--pool", "{}"],
     ["cancel", "some-id", "--pool", "{}"],
+    ["cancel", "--agent", "ann", "--all", "--pool", "{}"],
 ]
 
 
@@ -98,6 +112,8 @@ async def test_every_command_works_on_a_cluster(cluster: Cluster, tmp_path: Path
             sent.document["id"]
         ]
         assert (await sluicegate("cancel", later.id)).out == "cancelled\n"
+        assert (await sluicegate("dead", "export", "--json")).document["items"][0]["body"] == {"do": "fail"}
+        assert (await sluicegate("dead", "drop", sent.document["id"])).out == "dropped: 1\n"
         gate.set()
         await held.reply()
         assert (await sluicegate("result", held.id)).code == 0

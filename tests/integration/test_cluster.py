@@ -17,7 +17,7 @@ from sluicegate_worker import Dispatcher
 from sluicegate_worker.demo.embedded import EmbeddedServer
 from sluicegate_worker.settings import Pool, Retry, Settings, Upstream
 from support.cluster import Cluster
-from support.leaks import assert_no_leaked_keys
+from support.leaks import assert_at_rest
 from support.waiting import wait_until
 
 PATH = "/embeddings"
@@ -60,7 +60,7 @@ async def test_everybody_gets_their_own_answer(cluster: Cluster, client: RedisCl
         keys = PoolKeys(pool)
         assert await client.hget(keys.fixed("sched"), "ok") == b"60"
         assert await client.hget(keys.upstream("a"), "in_flight") == b"0"
-    await assert_no_leaked_keys(client, *POOLS)
+    await assert_at_rest(client, *POOLS)
 
 
 async def test_a_pools_keys_share_a_slot_and_pools_spread(
@@ -93,7 +93,7 @@ async def test_the_rest_of_the_interface_works_there_too(
         assert await later.cancel() == "cancelled"
         with pytest.raises(RequestCancelled):
             await later.reply(timeout=20)
-    await assert_no_leaked_keys(client, *POOLS)
+    await assert_at_rest(client, *POOLS)
 
 
 async def test_a_node_that_forgot_the_scripts_is_told_again(

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from sluicegate import AsyncProducer, InvalidRequest, StoreUnavailable
 from sluicegate_worker import Dispatcher
 from sluicegate_worker.demo.embedded import EmbeddedServer, find_free_port
-from support.leaks import assert_no_leaked_keys
+from support.leaks import assert_at_rest
 from support.pools import chat, make_settings
 from support.restarting import RestartingServer
 from support.served_pool import PATH, POOL, apply_settings
@@ -118,7 +118,7 @@ async def restarting() -> AsyncIterator[RestartingServer]:
     with RestartingServer() as server:
         yield server
         async with Redis.from_url(server.url, protocol=2) as client:
-            await assert_no_leaked_keys(client, POOL)
+            await assert_at_rest(client, POOL)
 
 
 async def test_a_restart_of_the_server_loses_nothing(
@@ -192,5 +192,5 @@ async def test_a_full_server_takes_nothing_new_but_still_answers(
                 await producer.submit(PATH, chat())
             async with Dispatcher(settings):
                 assert {(await ticket.reply()).status for ticket in tickets} == {200}
-            await assert_no_leaked_keys(client, POOL)
+            await assert_at_rest(client, POOL)
     assert caplog.text == ""

@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from sluicegate_worker.simulator.log import Record
 from support.pools import chat
 from support.processes import Process, Simulator, start_dispatcher, start_simulator, write_settings
 from support.served_pool import PATH, POOL
-from support.waiting import wait_until
+from support.waiting import make_alarm, wait_until
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 
@@ -81,11 +81,6 @@ async def test_the_provider_never_gets_more_than_its_limit(redis_url: str, tmp_p
     with start_world(tmp_path, redis_url, 1_200, dispatchers) as world:
         await keep_busy(world, 11.0, agents=20)
         assert_never_above(world.simulator.calls(), world.rpm)
-
-
-def make_alarm(after_s: float) -> Callable[[], bool]:
-    rings_at = time.time() + after_s
-    return lambda: time.time() >= rings_at
 
 
 @asynccontextmanager

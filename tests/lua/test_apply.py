@@ -86,6 +86,16 @@ async def test_a_faster_rate_does_not_bring_the_next_slot_before_the_last(bench:
     assert second.slot_us == START_US + PRICE_US + 9_900  # what was left of the second, at the new rate
 
 
+async def test_a_limit_where_there_was_none_keeps_its_distance_to_the_last_slot(bench: Bench) -> None:
+    await bench.apply(make_policy(rpm=None))
+    await bench.submit("ann", 2)
+    await bench.take()
+    await bench.apply(make_policy(rpm=60))
+    assert (await bench.lease()).leased == []
+    bench.advance(SECOND_US)
+    assert [one.slot_us - START_US for one in (await bench.lease()).leased] == [SECOND_US]
+
+
 async def test_in_flight_and_pause_outlive_a_change(bench: Bench) -> None:
     await bench.submit("ann", 3)
     leased = await bench.take(2)

@@ -39,10 +39,11 @@ async def test_what_a_key_is_called_and_of_what_type_stands_in_one_table(bench: 
     await bench.submit("ann", 9, key="")
     await bench.submit("ann", key="k")
     await bench.submit("bob", lane="batch")
-    leased = await bench.take(4)
+    leased = await bench.take(5)
     await bench.settle(leased[0])
     await bench.bury(leased[1])
-    await bench.retry(leased[2])
+    await bench.redis.hset(bench.keys.request(leased[2].id), "crashes", 2)
+    await bench.retry(leased[2], leased[3])
     await bench.submit("hopper")
     await bench.lease(count=1)
     found = {}
@@ -50,3 +51,21 @@ async def test_what_a_key_is_called_and_of_what_type_stands_in_one_table(bench: 
         found[key.split(":")[2]] = (await bench.redis.type(key)).upper()
     assert {name: table.get(name) for name in found} == found
     assert set(table) - set(found) <= {"idle"}
+
+
+def test_the_table_and_what_checks_it_say_the_same() -> None:
+    assert keys.__doc__
+    table = re.findall(r"^    ([a-z]\S+)\s+(\w+)", keys.__doc__.split("Outside", maxsplit=1)[0], re.MULTILINE)
+    written = {shape: type_.lower() for shape, type_ in table if shape != "aside:<name>"}
+    assert written == keys.TYPES
+
+
+def test_only_names_that_can_be_ours_have_a_type() -> None:
+    ours = {
+        "run": "stream", "ring:batch": "zset", "backlog:interactive:a.b-c": "stream", "key:ann:a b:{c}": "string",
+        "request:" + "i" * 64: "hash", "upstream:a": "hash",
+    }  # fmt: skip
+    assert {name: keys.type_of(name) for name in ours} == ours
+    strange = ["", "run:x", "ring", "ring:express", "backlog:interactive:", "backlog:a:b", "request:a:b", "aside:run"]
+    strange += ["request:" + "i" * 65, "request:a\n", "run\n", "key:ann:", "key:ann:\n", "upstream:é", "configs"]
+    assert [name for name in strange if keys.type_of(name) is not None] == []

@@ -29,7 +29,10 @@ async def test_a_leased_request_is_in_run_and_nowhere_else(bench: Bench) -> None
     [leased] = await bench.take(dispatcher="d7")
     [(entry, fields)] = await bench.redis.xrange(bench.keys.fixed("run"))
     assert entry == leased.fence
-    assert fields == {"id": "one", "agent": "ann", "upstream": "a", "slot_us": str(leased.slot_us), "send": "1"}
+    assert fields == {
+        "id": "one", "agent": "ann", "upstream": "a", "slot_us": str(leased.slot_us), "send": "1", "dispatcher": "d7",
+        "leased_us": str(bench.now_us),
+    }  # fmt: skip
     [pending] = await bench.redis.xpending_range(bench.keys.fixed("run"), "dispatchers", "-", "+", 10)
     assert (pending["message_id"], pending["consumer"]) == (leased.fence, "d7")
     assert await bench.redis.hget(bench.keys.request("one"), "place") == f"run {leased.fence}"

@@ -1,6 +1,7 @@
 """Real `sluicegate` processes: started with a file, read by their stderr, ended by pid."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,16 @@ class Process:
 
 
 @contextmanager
+def standing_still(process: Process) -> Iterator[None]:
+    """As if it were given no time to run."""
+    process.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
 def start_sluicegate(
     directory: Path, *arguments: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[Process]:
@@ -51,15 +62,28 @@ def start_sluicegate(
 
 
 @contextmanager
-def start_dispatcher(directory: Path, file: str, *arguments: str) -> Iterator[Process]:
-    """A dispatcher with this text as its settings, which serves when the block begins."""
+def launch_dispatcher(
+    directory: Path, file: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> Iterator[Process]:
+    """A dispatcher with this text as its settings, which may not serve yet when the block begins."""
     config = directory / f"settings-{len(list(directory.iterdir()))}.toml"
     config.write_text(file)
-    with start_sluicegate(directory, "dispatch", "--config", str(config), *arguments) as dispatcher:
-        wait_until_sync(
-            lambda: " serves " in dispatcher.words or dispatcher.code is not None, "the dispatcher serves its pools"
-        )
-        assert dispatcher.code is None, dispatcher.words
+    with start_sluicegate(directory, "dispatch", "--config", str(config), *arguments, environment=environment) as one:
+        yield one
+
+
+def is_up(dispatcher: Process) -> bool:
+    """Whether it has begun to serve its pools. Fails when it has ended before."""
+    serves = " serves " in dispatcher.words
+    assert serves or dispatcher.code is None, dispatcher.words
+    return serves
+
+
+@contextmanager
+def start_dispatcher(directory: Path, file: str, *arguments: str) -> Iterator[Process]:
+    """The same, and it serves when the block begins."""
+    with launch_dispatcher(directory, file, *arguments) as dispatcher:
+        wait_until_sync(lambda: is_up(dispatcher), "the dispatcher serves its pools")
         yield dispatcher
 
 
@@ -69,6 +93,10 @@ class Simulator:
     def __init__(self, port: int, log: Path) -> None:
         self.base_url = f"http://127.0.0.1:{port}/v1"
         self._log = log
+
+    def count(self) -> int:
+        """How many calls are in the log by now."""
+        return self._log.read_bytes().count(b"\n")
 
     def calls(self) -> list[Record]:
         lines = self._log.read_bytes().splitlines(keepends=True)
@@ -89,18 +117,23 @@ def _read_record(line: bytes) -> Record:
     return Record(**json.loads(line))
 
 
-def write_settings(redis_url: str, base_url: str, *lines: str) -> str:
-    """A sluicegate.toml with one pool `chat` and one upstream `a`; `lines` are more settings of the upstream."""
-    upstream = "\n".join(lines)
+def write_settings(redis_url: str, destination: str, *lines: str, rules: Sequence[str] = ()) -> str:
+    """A sluicegate.toml with one pool `chat` and one upstream `a`, at a base URL or `package.module:handler`.
+
+    `lines` are more settings of the upstream, `rules` those of the pool.
+    """
+    kind = "base_url" if "://" in destination else "handler"
+    pool, upstream = "\n".join(rules), "\n".join(lines)
     return f"""
         redis_url = "{redis_url}"
         [pools.chat]
+        {pool}
         [pools.chat.retry]
         base_s = 0.01
         cap_s = 0.02
         [[pools.chat.upstreams]]
         name = "a"
         provider = "openai"
-        base_url = "{base_url}"
+        {kind} = "{destination}"
         {upstream}
     """

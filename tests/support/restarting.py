@@ -1,5 +1,6 @@
-"""A server that can be killed and started again on the same port with what it had written down."""
+"""A server that can be killed, frozen, and started again on the same port with what it had written down."""
 
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -15,7 +16,10 @@ from support.waiting import wait_until_sync
 
 
 class RestartingServer:
-    """`with RestartingServer() as server:` … `kill()`, `start()`. It writes every command down at once."""
+    """`with RestartingServer() as server:` … `kill()`, `start()`, `freeze()`, `thaw()`.
+
+    It writes every command down at once.
+    """
 
     def __init__(self) -> None:
         self.port = find_free_port()
@@ -46,6 +50,17 @@ class RestartingServer:
             self._process.kill()
             stop(self._process)
             self._process = None
+
+    def freeze(self) -> None:
+        """As if its machine stood still: it keeps its connections, and answers nobody until it thaws."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None, "the server runs"
+        self._process.send_signal(number)
 
     def _answers(self) -> bool:
         with Redis.from_url(self.url, protocol=2) as client:

@@ -47,7 +47,12 @@ def _flatten(value: Any) -> Iterator[bytes]:
 
 
 async def read_dead_letters(client: Redis) -> list[dict[str, str]]:
-    entries = await send(client, "XRANGE", "sg:{chat}:dead", "-", "+")
+    return await read_stream(client, "dead")
+
+
+async def read_stream(client: Redis, name: str) -> list[dict[str, str]]:
+    """The entries of a stream of pool `chat`."""
+    entries = await send(client, "XRANGE", f"sg:{{chat}}:{name}", "-", "+")
     return [{name.decode(): value.decode(errors="replace") for name, value in fields.items()} for _, fields in entries]
 
 

@@ -73,15 +73,15 @@ class Upstream:
         task.add_done_callback(self._serving.discard)
 
     async def _serve(self, number: int, connection: Connection) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                arrival = await _read_request(number, connection.reader)
-                self.arrivals.append(arrival)
-                behaviour = self.next_up.popleft() if self.next_up else self.behaviour
-                await behaviour(arrival, connection)
-                if connection.writer.is_closing():
-                    break
-        connection.writer.close()
+        try:
+            with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+                while not connection.writer.is_closing():
+                    arrival = await _read_request(number, connection.reader)
+                    self.arrivals.append(arrival)
+                    behaviour = self.next_up.popleft() if self.next_up else self.behaviour
+                    await behaviour(arrival, connection)
+        finally:  # also where the test is over and nobody waits for the answer any more
+            connection.writer.close()
 
 
 async def _read_request(number: int, reader: asyncio.StreamReader) -> Arrival:

@@ -29,3 +29,9 @@ def wait_until_sync(predicate: Callable[[], object], description: str, timeout_s
         if time.monotonic() >= give_up_at:
             raise AssertionError(f"waited {timeout_s:g} s in vain until {description}")
         time.sleep(POLL_S)
+
+
+def make_alarm(after_s: float) -> Callable[[], bool]:
+    """A predicate that turns true after that time, for what has to last a while: a standstill, a stretch of load."""
+    rings_at = time.monotonic() + after_s
+    return lambda: time.monotonic() >= rings_at

@@ -9,8 +9,10 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
+from sluicegate.keys import POOLS, type_of
 from support.cluster import Cluster
-from support.leaks import assert_no_leaked_keys, find_leaked_keys
+from support.contents import read_contents
+from support.leaks import assert_at_rest, assert_sound, find_leftovers
 from support.source_tree import ROOT
 from support.waiting import wait_until, wait_until_sync
 
@@ -35,38 +37,81 @@ async def test_every_test_starts_with_empty_servers(turn: int, client: Redis, cl
     async with RedisCluster.from_url(cluster.url, protocol=2) as clustered:
         for each in (client, clustered):
             assert [key async for key in each.scan_iter()] == []
-            await each.set("left", turn)
+            await each.set("left", turn, ex=60)
+
+
+async def put(client: Redis | RedisCluster, *keys: str) -> None:
+    """Keys of the types that they should have, with something in each."""
+    for key in keys:
+        match type_of(key.split(":", maxsplit=2)[-1]):
+            case "hash":
+                await client.hset(key, "field", "1")
+            case "zset":
+                await client.zadd(key, {"ann": 1})
+            case "stream":
+                await client.xadd(key, {"field": "x"})
+            case "list":
+                await client.rpush(key, "1")
+            case _:
+                await client.set(key, "x")
 
 
 async def test_what_may_remain_is_no_leak(client: Redis) -> None:
-    await client.set("sg:pools", "x")
-    for name in ("config", "sched", "idle", "upstream:a", "audit", "wake", "dead"):
-        await client.set(f"sg:{{chat}}:{name}", "x")
+    await client.hset(POOLS, "chat", "x")
+    await put(client, *(f"sg:{{chat}}:{name}" for name in ("config", "sched", "idle", "upstream:a", "audit", "wake")))
     await client.set("sg:{chat}:reply:1", "x", ex=60)
     await client.xgroup_create("sg:{chat}:run", "dispatchers", mkstream=True)
-    await assert_no_leaked_keys(client, "chat")
+    await assert_at_rest(client, "chat")
 
 
+@pytest.mark.damages
 async def test_a_leak_is_found(client: Redis) -> None:
-    leaks = ["other", "sg:{chat}:request:1", "sg:{chat}:ring:batch", "sg:{other}:config"]
-    for key in leaks:
-        await client.set(key, "x")
-    await client.xadd("sg:{chat}:run", {"id": "1"})
-    assert await find_leaked_keys(client, "chat") == sorted([*leaks, "sg:{chat}:run"])
+    leaks = ["other", "sg:{chat}:request:1", "sg:{chat}:ring:batch", "sg:{chat}:run"]
+    await put(client, *leaks, "sg:{chat}:config")
+    assert find_leftovers(await read_contents(client)) == sorted(leaks)
     with pytest.raises(AssertionError, match=r"sg:{chat}:request:1"):
-        await assert_no_leaked_keys(client, "chat")
+        await assert_at_rest(client, "chat")
+
+
+@pytest.mark.damages
+async def test_another_pools_key_is_a_leak(client: Redis) -> None:
+    await put(client, "sg:{other}:config")
+    await assert_at_rest(client, "other")
+    with pytest.raises(AssertionError, match=r"sg:{other}:config is no key of ours"):
+        await assert_at_rest(client, "chat")
+
+
+@pytest.mark.damages
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        (["left"], "left is no key of ours"),
+        (["sg:{chat}:request:1"], "request 1 is nowhere"),
+        (["sg:{chat}:run"], "entry .* of run is not the place of request"),
+        (["sg:{chat}:ring:batch"], "ring:batch has"),
+        (["sg:{chat}:expiry"], "expiry has"),
+        (["sg:{chat}:reply:1"], "reply:1 should have a time to live"),
+    ],
+)
+async def test_what_contradicts_itself_is_found_at_the_end_of_any_test(
+    client: Redis, redis_url: str, keys: list[str], found: str
+) -> None:
+    await put(client, *keys)
+    with pytest.raises(AssertionError, match=found):
+        assert_sound(redis_url)
 
 
 async def test_the_cluster_has_three_primaries_and_every_slot(cluster: Cluster) -> None:
     async with RedisCluster.from_url(cluster.url, protocol=2) as client:
         assert len(client.get_primaries()) == 3
         owners = set()
-        for pool in ("a", "b", "c", "d", "e", "f", "g", "h"):
+        pools = "abcdefgh"
+        for pool in pools:
             key = f"sg:{{{pool}}}:config"
-            await client.set(key, pool)
+            await put(client, key)
             owners.add(client.get_node_from_key(key))
         assert len(owners) == 3
-        assert await find_leaked_keys(client, "a") == [f"sg:{{{pool}}}:config" for pool in "bcdefgh"]
+        assert set(await read_contents(client)) == {f"sg:{{{pool}}}:config" for pool in pools}
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from sluicegate.store import Store
 from sluicegate.wire import REQUEST_HEADERS, ReplyHead, RequestHead, encode_reply
 from sluicegate_worker.clock import StoreClock
 from sluicegate_worker.outcome import Bury, Outcome, Retry, Settle
-from sluicegate_worker.persistence import Persistence, insist
+from sluicegate_worker.persistence import Persistence
 from sluicegate_worker.policy import judge_answer, judge_failure
 from sluicegate_worker.policy_settings import Policy
 from sluicegate_worker.redaction import redact
+from sluicegate_worker.repairs import Repairs
 from sluicegate_worker.rows import BuryRow, ExchangeRow, Leased, RetryRow, SettleRow
 from sluicegate_worker.script_files import EXCHANGE
 from sluicegate_worker.upstream.call import Answer, Call, Caller, CallFailed
@@ -50,10 +51,18 @@ class Attempts:
     """Carries out the attempts of one pool."""
 
     def __init__(
-        self, store: Store, keys: PoolKeys, clock: StoreClock, targets: Mapping[str, Target], draining: asyncio.Event
+        self,
+        store: Store,
+        keys: PoolKeys,
+        name: str,
+        clock: StoreClock,
+        targets: Mapping[str, Target],
+        repairs: Repairs,
+        draining: asyncio.Event,
     ) -> None:
-        self._store, self._keys, self._clock, self._targets, self._draining = store, keys, clock, targets, draining
-        self._persistence = Persistence(store, keys)
+        self._store, self._keys, self._name = store, keys, name
+        self._clock, self._targets, self._draining = clock, targets, draining
+        self._persistence = Persistence(store, keys, repairs, draining)
         self._exchange: Batcher[ExchangeRow] = Batcher("exchange", self._exchange_slots)
         self._random = Random()
         self._paused_until: dict[str, float] = {}
@@ -70,7 +79,7 @@ class Attempts:
         try:
             await self._send(leased, head)
         except StoreUnavailable as error:
-            _log.error("request %s stays in flight, for Redis is away: %s", leased.id, error)
+            _log.error("request %s stays in flight for another to take back, for Redis is away: %s", leased.id, error)
         except Exception:  # noqa: BLE001  # one request's trouble is not the others'
             _log.exception("the attempt of request %s broke off", leased.id)
             await self._conclude(leased, Retry(1.0, True, "the dispatcher failed; see its log"), None, 0.0, 0.0)
@@ -93,7 +102,8 @@ class Attempts:
         sent_at = time.monotonic()
         timeout_s = min(target.timeout_s, ends_at - sent_at)
         if timeout_s <= 0:
-            await self._conclude(leased, Retry(0, False, "its deadline passed before it was sent"), None, 0.0, 0.0)
+            late = Retry(0, False, "its deadline passed before it was sent", sent=False)
+            await self._conclude(leased, late, None, 0.0, 0.0)
             return
         answer: Answer | None = None
         try:
@@ -115,7 +125,7 @@ class Attempts:
         while True:
             wait_s = slot_at - time.monotonic()
             if wait_s > _FAR_S and await self._drains_within(wait_s - _FAR_S):
-                return Retry(0, False, "handed back by a dispatcher that drains")
+                return Retry(0, False, "handed back by a dispatcher that drains", sent=False)
             if wait_s > 0:
                 await asyncio.sleep(slot_at - time.monotonic())
             if time.monotonic() - slot_at <= MISSED_S:
@@ -127,7 +137,7 @@ class Attempts:
                 )
                 return None
             if slot_us < 0:
-                return Retry(0, False, "handed back, for its upstream is no longer in the pool's policy")
+                return Retry(0, False, "handed back, for its upstream is no longer in the pool's policy", sent=False)
             slot_at = self._clock.monotonic_of(slot_us)
 
     async def _drains_within(self, wait_s: float) -> bool:
@@ -139,8 +149,9 @@ class Attempts:
         return True
 
     async def _exchange_slots(self, rows: list[ExchangeRow]) -> list[int]:
-        answer: list[int] = await insist(
-            lambda: EXCHANGE(self._store, self._keys, (self._clock.lead_us,), rows), f"{len(rows)} slots"
+        arguments = (self._name, self._clock.lead_us)
+        answer: list[int] = await self._persistence.insist(
+            lambda: EXCHANGE(self._store, self._keys, arguments, rows), f"{len(rows)} slots"
         )
         self._clock.see(answer[0], time.monotonic())
         return answer[1:]
@@ -202,6 +213,7 @@ class Attempts:
             leased.upstream,
             int(outcome.delay_s * _MICRO),
             int(outcome.uses_attempt),
+            int(outcome.sent),
             int(outcome.pause_s * _MICRO),
             outcome.reason,
             self._note(leased, outcome.status, outcome.error),

@@ -14,9 +14,13 @@ from sluicegate.keys import PoolKeys
 from sluicegate.store import Store
 from sluicegate_worker.attempt import Attempts, Target
 from sluicegate_worker.clock import StoreClock
+from sluicegate_worker.flights import Flights
+from sluicegate_worker.loops.ending import end_task
 from sluicegate_worker.loops.leaser import Leaser
+from sluicegate_worker.loops.renewer import Renewer
 from sluicegate_worker.policy_settings import Policy
 from sluicegate_worker.registry import apply_policy, read_policy
+from sluicegate_worker.repairs import Repairs
 from sluicegate_worker.script_files import LEAVE
 from sluicegate_worker.settings import Pool, Settings, Upstream, not_in_force, policy_of
 from sluicegate_worker.settings_secrets import read_api_key
@@ -107,6 +111,7 @@ class PoolDispatcher:
         self._version = 0
         self._attempts: Attempts
         self._leaser: Leaser
+        self._renewer: Renewer
 
     async def open(self) -> None:
         targets = {upstream.name: self._make_target(upstream) for upstream in self._settings.upstreams}
@@ -116,23 +121,38 @@ class PoolDispatcher:
                 "%s keeps no append-only file: what waits is lost if it restarts; set appendonly yes", self._store.place
             )
         clock = StoreClock()
-        self._attempts = Attempts(self._store, self._keys, clock, targets, self._draining)
+        flights = Flights()
+        repairs = Repairs(self._store, self._keys, self._notice_version)
+        self._attempts = Attempts(self._store, self._keys, self._name, clock, targets, repairs, self._draining)
         self._leaser = Leaser(
             self._store,
             self._keys,
             self._name,
             clock,
+            flights,
             self._concurrency,
             tuple(targets),
             self._attempts.carry_out,
             self._notice_version,
+            repairs,
             self._draining,
         )
-        await self._notice_version(None)
+        self._renewer = Renewer(
+            self._store, self._keys, self._name, flights, lambda: self._attempts.policy.lease_s, self._draining
+        )
+        try:
+            await self._notice_version(None)
+        except StoreUnavailable as error:
+            await repairs.look_into(error)
+            await self._notice_version(None)
 
     async def run(self) -> None:
-        await self._leaser.run()
-        await self._leaser.finish()
+        renewing = asyncio.create_task(self._renewer.run(), name=f"renewer of {self._pool}")
+        try:
+            await self._leaser.run()
+            await self._leaser.finish()
+        finally:
+            await end_task(renewing)
         try:
             await LEAVE(self._store, self._keys, (self._name,), [(name,) for name in self._callers])
         except StoreUnavailable as error:  # nothing depends on the goodbye: its turns end by themselves

@@ -13,7 +13,7 @@ class Settle(Struct, frozen=True):
 
 class Retry(Struct, frozen=True):
     """Another call after `delay_s`. `pause_s` holds the whole upstream back, for `reason`; not every failure uses an
-    attempt."""
+    attempt, and what was not sent is handed back as it came."""
 
     delay_s: float
     uses_attempt: bool
@@ -21,6 +21,7 @@ class Retry(Struct, frozen=True):
     status: int | None = None
     pause_s: float = 0.0
     reason: str = ""
+    sent: bool = True
 
 
 class Bury(Struct, frozen=True):

@@ -3,6 +3,7 @@ moment."""
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,6 +14,7 @@ from sluicegate.errors import StoreUnavailable
 from sluicegate.keys import PoolKeys
 from sluicegate.scripts import Script
 from sluicegate.store import Store
+from sluicegate_worker.repairs import Repairs
 from sluicegate_worker.rows import BuryRow, RetryRow, SettleRow
 from sluicegate_worker.script_files import BURY, RETRY, SETTLE
 
@@ -26,8 +28,8 @@ class Persistence:
     """Settles, retries and buries. Outcomes of the same moment share a round trip, and each script may run twice
     unharmed."""
 
-    def __init__(self, store: Store, keys: PoolKeys) -> None:
-        self._store, self._keys = store, keys
+    def __init__(self, store: Store, keys: PoolKeys, repairs: Repairs, draining: asyncio.Event) -> None:
+        self._store, self._keys, self._repairs, self._draining = store, keys, repairs, draining
         self._settle: Batcher[SettleRow] = Batcher("settle", lambda rows: self._write(SETTLE, rows))
         self._retry: Batcher[RetryRow] = Batcher("retry", lambda rows: self._write(RETRY, rows))
         self._bury: Batcher[BuryRow] = Batcher("bury", lambda rows: self._write(BURY, rows))
@@ -42,24 +44,29 @@ class Persistence:
         return (await self._bury.send(row)).decode()  # type: ignore[no-any-return]  # the script answers a word
 
     async def _write(self, script: Script, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-        return await insist(lambda: script(self._store, self._keys, (), rows), f"{len(rows)} outcomes")
+        return await self.insist(lambda: script(self._store, self._keys, (), rows), f"{len(rows)} outcomes")
 
+    async def insist(self, call: Callable[[], Awaitable[list[Any]]], what: str) -> list[Any]:
+        """Makes a call that may run twice unharmed until Redis answers it.
 
-async def insist(call: Callable[[], Awaitable[list[Any]]], what: str) -> list[Any]:
-    """Makes a call that may run twice unharmed until Redis answers it. Raises StoreUnavailable after five minutes."""
-    give_up_at, pause_s = time.monotonic() + GIVE_UP_S, _PAUSE_S_MIN
-    while True:
-        try:
-            answers = await call()
-        except StoreUnavailable as error:
-            if time.monotonic() > give_up_at:
-                _log.error("%s could not be written or read for %d s and are given up: %s", what, GIVE_UP_S, error)
-                raise
-            if pause_s == _PAUSE_S_MIN:
-                _log.warning("%s wait for Redis, trying again: %s", what, error)
-            await asyncio.sleep(random.uniform(0, pause_s))
-            pause_s = min(_PAUSE_S_MAX, pause_s * 2)
-        else:
-            if pause_s > _PAUSE_S_MIN:
-                _log.info("%s reached Redis after all", what)
-            return answers
+        Only a dispatcher that drains gives up, five minutes later, and raises StoreUnavailable.
+        """
+        give_up_at, pause_s = math.inf, _PAUSE_S_MIN
+        while True:
+            try:
+                answers = await call()
+            except StoreUnavailable as error:
+                if self._draining.is_set():
+                    give_up_at = min(give_up_at, time.monotonic() + GIVE_UP_S)
+                if time.monotonic() >= give_up_at:
+                    _log.error("%s could not be written or read for %d s and are given up: %s", what, GIVE_UP_S, error)
+                    raise
+                if pause_s == _PAUSE_S_MIN:
+                    _log.warning("%s wait for Redis, trying again: %s", what, error)
+                await self._repairs.look_into(error)
+                await asyncio.sleep(random.uniform(0, pause_s))
+                pause_s = min(_PAUSE_S_MAX, pause_s * 2)
+            else:
+                if pause_s > _PAUSE_S_MIN:
+                    _log.info("%s reached Redis after all", what)
+                return answers

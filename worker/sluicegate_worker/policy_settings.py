@@ -94,7 +94,7 @@ class Policy(PoolRules, frozen=True, kw_only=True):
     upstreams: tuple[UpstreamPolicy, ...]
 
 
-NOT_IN_FORCE = ("weights", "poison_after")
+NOT_IN_FORCE = ("weights",)
 UPSTREAM_NOT_IN_FORCE = ("tpm", "itpm", "otpm", "rpd", "tpd", "burst_s")
 
 

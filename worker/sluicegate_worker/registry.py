@@ -64,6 +64,7 @@ def script_fields(policy: Policy) -> Iterator[tuple[str, str | int | float]]:
     yield "dead_ttl_ms", math.ceil(policy.dead_ttl_s * 1000)
     yield "lease_us", _microseconds(policy.lease_s)
     yield "horizon_us", _microseconds(policy.slot_horizon_s)
+    yield "poison_after", policy.poison_after
     yield "batch_share", policy.batch_share
     yield "retry_share", policy.retry.share
     yield "price_us", pool_price_us(policy)

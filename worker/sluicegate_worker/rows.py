@@ -12,6 +12,14 @@ class ExchangeRow(NamedTuple):
     upstream: str
 
 
+class RenewRow(NamedTuple):
+    """Held, and to be held on."""
+
+    fence: str
+    id: str
+    upstream: str
+
+
 class SettleRow(NamedTuple):
     """The provider's final answer."""
 
@@ -29,6 +37,7 @@ class RetryRow(NamedTuple):
     upstream: str
     delay_us: int
     used: int
+    sent: int
     pause_us: int
     reason: str
     note: bytes
@@ -45,6 +54,13 @@ class BuryRow(NamedTuple):
     problem: str
     reply: bytes
     note: bytes
+
+
+class DropRow(NamedTuple):
+    """A dead letter to delete; `id` is empty where it names no request."""
+
+    entry: str
+    id: str
 
 
 class Leased(NamedTuple):

@@ -18,6 +18,11 @@ def load_settings_here(path: str | None, redis_url: str | None = None) -> Settin
     return load_settings(path, os.environ, redis_url)
 
 
+def find_settings_here(path: str | None, redis_url: str | None = None) -> Settings | None:
+    """The same, but None where no file is named and none is there."""
+    return None if _find_file(path, os.environ) is None else load_settings_here(path, redis_url)
+
+
 def resolve_redis_url_here(redis_url: str | None, path: str | None) -> str:
     """The server of this process, for commands that need no pool's settings; both arguments are flags."""
     return resolve_redis_url(redis_url, os.environ, path)

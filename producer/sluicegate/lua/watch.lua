@@ -3,6 +3,7 @@
 watch: the outcome of requests, or their state and a place among those who are rung at the outcome.
 
 A request past its deadline that still waits is answered here as expired: it can no longer be sent, whether a dispatcher runs or not.
+One in flight has a lease more: whoever holds it cuts it at its deadline, unless that one and all others are gone.
 
 KEYS    config     HASH    the pool's policy
         sched      HASH    counters, virtual time
@@ -17,7 +18,8 @@ RETURNS per request {final, reply} | {waiting | in_flight | delayed | unknown}
 -- @include clock keys lanes places outcome watchers
 
 local now_us = read_clock_us()
-local ttl_ms = tonumber(redis.call('HGET', config, 'reply_ttl_ms')) or 0
+local settings = redis.call('HMGET', config, 'reply_ttl_ms', 'lease_us')
+local ttl_ms, lease_us = tonumber(settings[1]) or 0, tonumber(settings[2]) or 0
 
 local function look(id)
   local reply = redis.call('GET', reply_key(id))
@@ -25,7 +27,7 @@ local function look(id)
   local request = read_request(id)
   if not request then return { 'unknown' } end
   local stream = split_place(request.place)
-  if stream ~= 'run' and tonumber(request.deadline_us) <= now_us then
+  if tonumber(request.deadline_us) + (stream == 'run' and lease_us or 0) <= now_us then
     finish_unanswered(id, request, 'expired', now_us, ttl_ms)
     return { 'final', redis.call('GET', reply_key(id)) }
   end

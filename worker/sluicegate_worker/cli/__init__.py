@@ -29,6 +29,7 @@ COMMANDS = {
     "result": "The outcome of one request.",
     "cancel": "Cancel requests.",
     "pool": "The settings in force.",
+    "doctor": "Whether all is well, and what to do where it is not.",
     "load": "Offer load and report what became of it.",
     "simulate-provider": "A provider with limits and faults, on this machine.",
 }

@@ -12,6 +12,8 @@ redis_url_option = click.option(
 pool_option = click.option(
     "--pool", metavar="NAME", help="The pool.  [default: $SLUICEGATE_POOL, or the only one there is]"
 )
+search_option = click.option("--pool", metavar="NAME", help="Look in this pool only.  [default: all]")
+body_option = click.option("--body", is_flag=True, help="Print the body too.")
 limit_option = click.option(
     "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many to print at most."
 )

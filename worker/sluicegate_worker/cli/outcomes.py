@@ -3,7 +3,7 @@
 import click
 import msgspec
 
-from sluicegate.errors import SluicegateError
+from sluicegate.errors import RequestDead, SluicegateError
 from sluicegate.wire import open_reply, split_reply
 from sluicegate_worker.cli.output import EXIT_BAD_NEWS, EXIT_OK, complain, escape, print_document
 
@@ -15,28 +15,32 @@ def show_outcome(request_id: str, reply: bytes, *, as_json: bool) -> int:
     head, body = split_reply(reply)
     if as_json:
         told = {name: getattr(head, name) for name in head.__struct_fields__ if name not in ("v", "digest")}
-        print_document({"schema": SCHEMA, "id": request_id, **told, "body": _embed(body)})
+        print_document({"schema": SCHEMA, "id": request_id, **told, "body": embed_body(body)})
     try:
         answer = open_reply(request_id, reply)
+    except RequestDead as error:
+        cure = f"`sluicegate dead replay {request_id}` sends it again, as long as it is kept"
+        complain(str(error) if error.reason == "undecodable" else f"{error}; {cure}")
+        return EXIT_BAD_NEWS
     except SluicegateError as error:
         complain(str(error))
         return EXIT_BAD_NEWS
     if not as_json:
-        _print_body(body)
+        print_body(body)
     if answer.status >= 400:
         complain(f"the provider answered request {request_id} with status {answer.status}")
         return EXIT_BAD_NEWS
     return EXIT_OK
 
 
-def _embed(body: bytes) -> msgspec.Raw | str | None:
+def embed_body(body: bytes) -> msgspec.Raw | str | None:
     """JSON stays what it is, digit by digit; anything else becomes text."""
     if not body:
         return None
     return _as_json(body) or body.decode(errors="replace")
 
 
-def _print_body(body: bytes) -> None:
+def print_body(body: bytes) -> None:
     document = _as_json(body)
     if document is not None:
         print_document(document)

@@ -25,9 +25,14 @@ def complain(message: str) -> None:
 
 
 def print_document(document: object) -> None:
-    """One JSON document on stdout; what a terminal would act on becomes one of JSON's own escapes."""
+    """One JSON document on stdout."""
+    click.echo(encode_document(document).encode())
+
+
+def encode_document(document: object) -> str:
+    """One line of JSON; what a terminal would act on becomes one of JSON's own escapes."""
     text = msgspec.json.encode(document).decode()
-    click.echo("".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text).encode())
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def escape(text: str) -> str:

@@ -1,9 +1,6 @@
 """`sluicegate pool`: the settings in force, and how a file's settings come into force."""
 
 import asyncio
-import getpass
-import os
-import socket
 from typing import Any
 
 import click
@@ -15,6 +12,7 @@ from sluicegate.store import Store
 from sluicegate_worker.cli.asking import ask, choose_pools
 from sluicegate_worker.cli.options import config_option, json_option, redis_url_option
 from sluicegate_worker.cli.output import complain, escape, print_document
+from sluicegate_worker.cli.person import name_person
 from sluicegate_worker.policy_settings import Policy, not_in_force
 from sluicegate_worker.registry import apply_policy, read_policy
 from sluicegate_worker.settings import Settings, policy_of
@@ -55,21 +53,12 @@ async def _apply(settings: Settings) -> list[dict[str, Any]]:
         for name, pool in settings.pools.items():
             policy = policy_of(pool)
             before = await store.call("HGET", PoolKeys(name).fixed("config"), "version")
-            version, _ = await apply_policy(store, name, policy, _name_person(), replace=True)
+            version, _ = await apply_policy(store, name, policy, name_person(), replace=True)
             changed = before is None or version != int(before)
             applied.append(
                 {"name": name, "settings_version": version, "changed": changed, "not_in_force": not_in_force(policy)}
             )
     return applied
-
-
-def _name_person() -> str:
-    """For the audit. A container may run as a user without a name."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 @command.command("show")

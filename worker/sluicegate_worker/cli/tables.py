@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
@@ -41,3 +42,10 @@ def say(cell: Cell) -> str:
             return f"{cell:,.1f}"
         case str():
             return escape(cell)
+
+
+def say_time(at: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError, OSError):  # an entry with an id of a stranger's making
+        return f"{at:.0f}"

@@ -1,7 +1,6 @@
 """Takes requests from a pool: lease → start their attempts → sleep for everybody, or wait for the token."""
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
@@ -12,16 +11,18 @@ from sluicegate.errors import StoreUnavailable
 from sluicegate.keys import PoolKeys
 from sluicegate.store import BLOCK_S_MAX, Store
 from sluicegate_worker.clock import StoreClock
+from sluicegate_worker.flights import Flights
+from sluicegate_worker.loops.ending import end_task
+from sluicegate_worker.repairs import Repairs
 from sluicegate_worker.rows import Grant, Leased, read_grant
 from sluicegate_worker.script_files import LEASE, PASS
 
 _AT_ONCE = 200
 _BYTES_AT_ONCE = 1_048_576
 _JITTER_S = 0.05
-_SPEAK_S = 1.5
+_SPEAK_S = 1.5  # a full dispatcher still leases, for nothing, to be seen and to answer what has expired
 _PASSED_ON_S = 0.2  # whoever got the token has the turn by then, or has stalled with it
 _TROUBLE_S_MAX = 2.0
-_CANCEL_AGAIN_S = 0.1
 _MICRO = 1_000_000
 
 _log = logging.getLogger("sluicegate.dispatcher")
@@ -36,17 +37,18 @@ class Leaser:
         keys: PoolKeys,
         name: str,
         clock: StoreClock,
+        flights: Flights,
         concurrency: int,
         upstreams: Sequence[str],
-        carry_out: Callable[[Leased], Awaitable[None]],
+        carry_out: Callable[[Leased], Coroutine[None, None, None]],
         notice_version: Callable[[int | None], Awaitable[None]],
+        repairs: Repairs,
         draining: asyncio.Event,
     ) -> None:
-        self._store, self._keys, self._name, self._clock = store, keys, name, clock
+        self._store, self._keys, self._name, self._clock, self._flights = store, keys, name, clock, flights
         self._concurrency, self._upstreams = concurrency, upstreams
-        self._carry_out, self._notice_version, self._draining = carry_out, notice_version, draining
-        self._attempts: set[asyncio.Task[None]] = set()
-        self._room = asyncio.Event()
+        self._carry_out, self._notice_version = carry_out, notice_version
+        self._repairs, self._draining = repairs, draining
 
     async def run(self) -> None:
         trouble_s = 0.0
@@ -62,33 +64,35 @@ class Leaser:
                 elif not trouble_s:
                     _log.warning("pool %s cannot be leased from, trying again: %s", self._keys.pool, error)
                 trouble_s = min(_TROUBLE_S_MAX, max(0.05, trouble_s * 2))
-                if "NOGROUP" in str(error):
-                    await self._notice_version(None)
+                if isinstance(error, StoreUnavailable):
+                    await self._repairs.look_into(error)
                 await self._unless_draining(asyncio.sleep(random.uniform(trouble_s / 2, trouble_s)))
 
     async def finish(self) -> None:
-        """Returns when every attempt that was started has its outcome written."""
-        while self._attempts:
-            await asyncio.wait(self._attempts)
+        """Returns when every attempt that was started has ended."""
+        while self._flights:
+            await self._flights.wait_for_all()
 
     @property
     def in_flight(self) -> int:
-        return len(self._attempts)
+        return len(self._flights)
 
     async def _step(self) -> None:
         """One lease, and the wait that it asks for. Only the waits end early when draining: what is leased is
         started."""
         if self.in_flight >= self._concurrency:
-            self._room.clear()
-            await self._unless_draining(self._wait_for_room())
+            await self._unless_draining(self._flights.wait_for_one(_SPEAK_S))
         if self._draining.is_set():
             return
         grant = await self._lease()
         await self._notice_version(grant.version if grant else None)
         if grant is None:
             return
+        if grant.verdict == "mend":
+            await self._repairs.mend()
+            return
         for leased in grant.leased:
-            self._start(leased)
+            self._flights.start(leased, self._carry_out(leased))
         if grant.undecodable:
             _log.error("%d entries of pool %s cannot be read: now dead letters", grant.undecodable, self._keys.pool)
         wait_s = grant.wait_us / _MICRO
@@ -96,33 +100,26 @@ class Leaser:
             await self._unless_draining(asyncio.sleep(wait_s))
             await PASS(self._store, self._keys, (self._name,), [(name,) for name in self._upstreams])
             wait_s = _PASSED_ON_S
-        if grant.verdict != "full":
+        if grant.verdict == "lone":
+            await self._unless_draining(self._flights.wait_for_all(wait_s) if self._flights else asyncio.sleep(wait_s))
+        elif grant.verdict != "full":
             await self._unless_draining(self._wait_for_token(wait_s))
 
     async def _lease(self) -> Grant | None:
         """None where the pool is gone."""
         room = max(0, min(_AT_ONCE, self._concurrency - self.in_flight))
         arguments = (self._name, room, _BYTES_AT_ONCE, self._clock.lead_us)
-        answer = await LEASE(self._store, self._keys, arguments, [(name,) for name in self._upstreams])
+        try:
+            answer = await LEASE(self._store, self._keys, arguments, [(name,) for name in self._upstreams])
+        except StoreUnavailable:
+            self._flights.lose_answer()
+            raise
         if not isinstance(answer, list):
             return None
         grant = read_grant(answer)
         self._clock.see(grant.now_us, time.monotonic())
+        self._flights.hear_answer(grant.now_us)
         return grant
-
-    async def _wait_for_room(self) -> None:
-        """Not for ever: a full dispatcher still leases, for nothing, to be seen and to answer what has expired."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._room.wait(), _SPEAK_S)
-
-    def _start(self, leased: Leased) -> None:
-        task = asyncio.ensure_future(self._carry_out(leased))
-        self._attempts.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._attempts.discard(task)
-        self._room.set()
 
     async def _wait_for_token(self, wait_s: float) -> None:
         """Jitter, so that those whose wait ends together do not all ask at once."""
@@ -135,8 +132,6 @@ class Leaser:
             await asyncio.wait((waiting, drained), return_when=asyncio.FIRST_COMPLETED)
         finally:
             drained.cancel()
-            while not waiting.done():  # before Python 3.12 a cancellation can be lost in the client's time-outs
-                waiting.cancel()
-                await asyncio.wait((waiting,), timeout=_CANCEL_AGAIN_S)
+            await end_task(waiting)
         if not waiting.cancelled():
             waiting.result()

@@ -21,7 +21,7 @@ EACH    fence      text    the entry of `run`
         note       text    JSON object for the history
 RETURNS per request: dead | lost (no longer the caller's)
 ]]
--- @include clock keys lanes places outcome wake holder burial
+-- @include clock keys lanes places outcome wake holder release history burial
 
 local now_us = read_clock_us()
 local settings = redis.call('HMGET', config, 'reply_ttl_ms', 'dead_ttl_ms')
@@ -30,11 +30,8 @@ local ttl_ms, dead_ttl_ms = tonumber(settings[1]) or 0, tonumber(settings[2]) or
 local function give_up(fence, id, reason, status, problem, reply, note)
   local request = holds(id, fence) and read_request(id)
   if not request then return 'lost' end
-  local history = redis.call('HGET', request_key(id), 'history')
-  local entry = bury({ id = id, agent = request.agent, reason = reason, status = status, attempts = request.sends, error = problem,
-    history = history and history .. ',' .. note or note }, now_us, dead_ttl_ms)
-  redis.call('HSET', request_key(id), 'place', 'dead ' .. entry)
-  finish(id, request, 'dead', reply, ttl_ms, math.max(ttl_ms, dead_ttl_ms))
+  add_note(id, note)
+  bury_request(id, request, reason, status, problem, reply, now_us, ttl_ms, dead_ttl_ms)
   return 'dead'
 end
 

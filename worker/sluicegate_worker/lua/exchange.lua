@@ -4,19 +4,22 @@ exchange: gives requests whose slot was missed the next free slot; the old one i
 
 KEYS    config     HASH    the pool's policy
         sched      HASH    counts missed slots
-ARGV    lead_us    int     how late the dispatcher's replies come
+        run        STREAM  in flight
+ARGV    dispatcher text    the consumer's name
+        lead_us    int     how late its replies come
 EACH    fence      text    its entry in `run`
         id         text
         upstream   text
 RETURNS now_us, then per request its new slot_us, 0 where it is no longer the caller's, -1 where the policy no longer has the upstream
 ]]
--- @include clock keys bucket
+-- @include clock keys holder bucket
 
 local now_us = read_clock_us()
 local buckets, answer = {}, { now_us }
 for fence, id, upstream in each() do
   local slot_us = 0
-  if redis.call('HGET', request_key(id), 'place') == 'run ' .. fence then
+  if holds(id, fence) then
+    keep(dispatcher, { fence }) -- who stalled renews before it sends: others are about to take it for dead
     buckets[upstream] = buckets[upstream] or open_bucket(upstream, now_us)
     slot_us = buckets[upstream] and take_slot(buckets[upstream], now_us + tonumber(lead_us)) or -1
     redis.call('HINCRBY', sched, 'missed', 1)

@@ -3,8 +3,9 @@
 lease: hands a dispatcher the next requests with their slots, or says how long to wait and who stays awake meanwhile.
 
 One atomic step: the upstream whose bucket opens first, the fairest request, the charge to both, the move into `run` and its
-delivery through the consumer group. Every call also answers what has expired and lets in what has come due. The new place is
-written before the old one is deleted, so that an error in between leaves a double, which is found here, and never a loss.
+delivery through the consumer group. Every call also answers what has expired, lets in what has come due and takes back what nobody
+renews. The new place is written before the old one is deleted, so that an error in between leaves a double, which is found here,
+and never a loss.
 
 KEYS    config      HASH    the pool's policy
         sched       HASH    virtual time, counters, whose turn it is
@@ -25,35 +26,48 @@ RETURNS "no pool", or
         {now_us, version, verdict, wait_us, expired, undecodable, fence, id, slot_us, upstream, lane, agent, attempts, sends, deadline_us,
         accepted_us, head, body, digest, … once per request}
         verdict: full: ask again when there is room · turn: sleep wait_us, pass the token on · block: wait_us at most, for the token
+        mend: another's hand has damaged keys of the pool
+        lone: ask again when nothing is in flight, or after wait_us: then comes a request that must be alone
 ]]
--- @include clock keys lanes places outcome wake burial bucket picking
+-- @include clock keys lanes places outcome wake holder release history postponing silence burial reclaiming solitude bucket picking
 
 local STRAYS_AT_ONCE, EXPIRED_AT_ONCE, PROMOTED_AT_ONCE, DROPPED_AT_ONCE = 100, 100, 50, 100
 local TURN_GRACE_US = 100000
 local EXPIRY_STEP_US = 50000
-local DAMAGED_REPLY = '{"v":1,"state":"dead","agent":"","digest":"","reason":"undecodable","error":"what Redis kept of it is damaged"}\n'
 
-local settings = redis.call('HMGET', config, 'version', 'horizon_us', 'lease_us', 'reply_ttl_ms', 'dead_ttl_ms')
+local settings = redis.call('HMGET', config, 'version', 'horizon_us', 'lease_us', 'reply_ttl_ms', 'dead_ttl_ms', 'poison_after')
 if not settings[1] then return 'no pool' end
 local version = settings[1]
-local horizon_us, lease_us, reply_ttl_ms, dead_ttl_ms = unpack({ tonumber(settings[2]), tonumber(settings[3]), tonumber(settings[4]), tonumber(settings[5]) })
+for at = 2, #settings do settings[at] = tonumber(settings[at]) end
+local horizon_us, lease_us, reply_ttl_ms, dead_ttl_ms, poison_after = unpack(settings, 2)
 local now_us = read_clock_us()
 count, bytes, lead_us = tonumber(count), tonumber(bytes), math.min(tonumber(lead_us), horizon_us / 2)
 local expired, undecodable = 0, 0
 
--- Entries that nobody was given: planted by hand, or left by a call that broke off. What still waits elsewhere is only a double.
--- Returns whether all are gone: until then nothing can be claimed, for the group delivers the oldest first.
+-- An entry that was in flight when the group was destroyed goes back to its holder. Returns false for any other that nobody was
+-- given: planted by hand, or left by a call that broke off, or by one whose request has ended.
+local function return_to_holder(fence, entry)
+  if not entry.id or not entry.dispatcher or not holds(entry.id, fence) then return false end
+  keep(entry.dispatcher, { fence })
+  return true
+end
+
+-- What still waits elsewhere is only a double. Returns whether all strays are gone: until then nothing can be claimed, for the group
+-- delivers the oldest first.
 local function sweep_strays()
   local answer = redis.call('XREADGROUP', 'GROUP', 'dispatchers', dispatcher, 'COUNT', STRAYS_AT_ONCE, 'STREAMS', run, '>')
   local strays = answer and answer[1][2] or {}
-  for _, entry in ipairs(strays) do
-    local id = entry[2][1] == 'id' and entry[2][2]
-    if not id or redis.call('EXISTS', request_key(id)) == 0 then
-      bury_undecodable(entry[2], 'run', '', now_us, dead_ttl_ms)
-      undecodable = undecodable + 1
+  for _, stray in ipairs(strays) do
+    local entry = read_entry(stray[1])
+    if not return_to_holder(stray[1], entry) then
+      local waits = entry.id and redis.call('EXISTS', request_key(entry.id)) == 1
+      local ended = entry.id and not waits and redis.call('EXISTS', reply_key(entry.id)) == 1
+      if not waits and not ended then
+        bury_undecodable(stray[2], 'run', '', now_us, dead_ttl_ms)
+        undecodable = undecodable + 1
+      end
+      release(stray[1], ended and entry.upstream) -- only what was delivered counts as in flight, and so has ended
     end
-    redis.call('XACK', run, 'dispatchers', entry[1])
-    redis.call('XDEL', run, entry[1])
   end
   return #strays < STRAYS_AT_ONCE
 end
@@ -90,17 +104,6 @@ end
 
 local function has_room(bucket) return bucket.in_flight + bucket.sends < bucket.max_in_flight end
 
--- Whoever waits for a request that another's hand has damaged is told, as far as it still says who that is.
-local function end_damaged(picked)
-  local watchers, bytes, place = unpack(redis.call('HMGET', request_key(picked.id), 'watchers', 'bytes', 'place'))
-  local entry = string.match(place or '', '^retry (%d+%-%d+)$')
-  if entry then leave_delay(picked.id, entry) end
-  if picked.from then redis.call('HINCRBY', sched, 'waiting', -1) end
-  redis.call('ZREM', expiry, picked.id)
-  local known = { watchers = string.match(watchers or '', '^[%w._ -]+$'), bytes = bytes }
-  finish(picked.id, known, 'dead', DAMAGED_REPLY, reply_ttl_ms)
-end
-
 -- What cannot be sent costs nothing: it is answered, kept among the dead letters or, as a double, forgotten, and the next is looked at.
 local function drop(picked)
   if picked.from then picker.taken[picked.from] = picker.taken[picked.from] - 1 end
@@ -112,10 +115,15 @@ local function drop(picked)
   if picked.undecodable then
     local damaged = picked.id and redis.call('EXISTS', request_key(picked.id)) == 1
     bury_undecodable(picked.undecodable, picked.from or 'due', damaged and picked.id or '', now_us, dead_ttl_ms)
-    if damaged then end_damaged(picked) end
+    if damaged then
+      if picked.from then redis.call('HINCRBY', sched, 'waiting', -1) end
+      end_damaged(picked.id, reply_ttl_ms)
+    end
     undecodable = undecodable + 1
   end
-  if picked.due then redis.call('ZREM', due, picked.due) else redis.call('XDEL', picked.from, picked.entry) end
+  if not picked.due then redis.call('XDEL', picked.from, picked.entry) end
+  if picked.due then redis.call('ZREM', due, picked.due) end
+  if picked.due then redis.call('ZREM', suspects, picked.due) end
 end
 
 -- Claims as many requests as may be sent now. Returns them and why it stopped: full | closed | empty.
@@ -131,8 +139,9 @@ local function claim(buckets)
       dropped = dropped + 1
     else
       picked.upstream, picked.slot_us = bucket.name, take_slot(bucket, now_us + lead_us)
-      picked.fence = redis.call('XADD', run, '*', 'id', picked.id, 'agent', picked.carried[3], 'upstream', picked.upstream,
-        'slot_us', picked.slot_us, 'send', picked.carried[6] + 1)
+      local envelope = { 'id', picked.id, 'agent', picked.carried[3], 'upstream', picked.upstream, 'slot_us', picked.slot_us,
+        'send', picked.carried[6] + 1, 'dispatcher', dispatcher, 'leased_us', now_us, picker.alone and 'alone' or nil, picker.alone and '1' or nil }
+      picked.fence = redis.call('XADD', run, '*', unpack(envelope))
       size = size + #picked.carried[9]
       claimed[#claimed + 1] = picked
     end
@@ -185,8 +194,10 @@ end
 -- With nothing to send now, one dispatcher is up in time for the next that comes due or expires; a token may wake it before.
 local function keep_watch()
   local idle_us = lease_us / 6
-  local next_due = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]) or math.huge
-  local next_us = math.min(next_due, now_us + until_expiry_us())
+  local next_us = now_us + until_expiry_us()
+  for _, delayed in ipairs({ due, suspects }) do
+    next_us = math.min(next_us, tonumber(redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]) or math.huge)
+  end
   if next_us - now_us > idle_us then return 'block', idle_us end
   local holder, until_us = unpack(redis.call('HMGET', sched, 'watch', 'watch_until_us'))
   if holder and holder ~= dispatcher and tonumber(until_us) > now_us then return 'block', idle_us end
@@ -194,25 +205,38 @@ local function keep_watch()
   return 'block', math.max(0, next_us - now_us)
 end
 
+if not tonumber(version) or redis.call('HGET', sched, 'trouble') then return { now_us, tonumber(version) or 0, 'mend', 0, 0, 0 } end
 local swept = sweep_strays()
--- The usual call of an idle dispatcher ends here: nothing waits, is delayed, or has a clock to be wound up.
-if redis.call('EXISTS', ring_key('interactive'), ring_key('batch'), due, expiry, idle, served) == 0 then
+local flying = redis.call('XLEN', run) > 0
+-- The usual call of an idle dispatcher ends here: nothing waits, flies or is delayed, or has a clock to be wound up.
+if not flying and redis.call('EXISTS', ring_key('interactive'), ring_key('batch'), due, suspects, expiry, idle, served) == 0 then
   return { now_us, version, 'block', lease_us / 6, 0, undecodable }
+end
+local grace_until_us = note_voice(now_us, lease_us)
+if flying then
+  reclaim(now_us, lease_us, grace_until_us, { poison_after = poison_after, ttl_ms = reply_ttl_ms, dead_ttl_ms = dead_ttl_ms })
 end
 answer_expired()
 promote_due()
+local company, lone = 'all', nil
+if count > 0 then company, lone = choose_company(dispatcher, now_us, lease_us) end
 local buckets = {}
 for upstream in each() do buckets[#buckets + 1] = open_bucket(upstream, now_us) end
-load_picker(now_us, count)
+for _, bucket in ipairs(flying and {} or buckets) do bucket.in_flight = 0 end -- whatever other hands did to the counter ends here
+load_picker(now_us, count, lone)
 local claimed, stopped = {}, 'full'
-if swept then claimed, stopped = claim(buckets) end
+if swept and company ~= 'none' then claimed, stopped = claim(buckets) end
 deliver(claimed)
 save_picker()
 for _, bucket in ipairs(buckets) do close_bucket(bucket, now_us, bucket.sends) end
 send_bells(reply_ttl_ms)
+finish_releases()
 
 local verdict, wait_us = 'full', 0
-if stopped == 'full' then wake_one(now_us)
+if company == 'none' then
+  verdict, wait_us = 'lone', lease_us / 6
+  wake_one(now_us)
+elseif stopped == 'full' or lone and stopped == 'empty' then wake_one(now_us)
 elseif stopped == 'closed' and (picker.due[picker.due_at] or fresh_waits('interactive') or fresh_waits('batch')) then
   verdict, wait_us = keep_turn(buckets)
 else verdict, wait_us = keep_watch() end

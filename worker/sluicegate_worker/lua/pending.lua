@@ -16,33 +16,16 @@ EACH    stream      text    run | retry | backlog
 RETURNS {now_us, streams looked through to their ends, last entry looked at in the next one or "", requests}
         each request: {stream, entry, id, agent, lane, accepted_us, deadline_us, sends, head, history, due_us, dispatcher, idle_ms}
 ]]
--- @include clock keys
+-- @include clock keys description
 
 local streams = { run = run, retry = retry }
 local left = tonumber(count)
-
-local function read_holder(entry)
-  local found = redis.pcall('XPENDING', run, 'dispatchers', entry, entry, 1)
-  if found.err or not found[1] then return '', '' end
-  return found[1][2], found[1][3]
-end
-
-local function describe(stream, entry)
-  local id = entry[2][2]
-  local agent, lane, place, accepted_us, deadline_us, sends, head, history = unpack(redis.call('HMGET', request_key(id), 'agent', 'lane',
-    'place', 'accepted_us', 'deadline_us', 'sends', 'head', 'history'))
-  if place ~= stream .. ' ' .. entry[1] then return nil end
-  local due_us, dispatcher, idle_ms = '', '', ''
-  if stream == 'retry' then due_us = redis.call('ZSCORE', due, id) or '' end
-  if stream == 'run' then dispatcher, idle_ms = read_holder(entry[1]) end
-  return { stream, entry[1], id, agent, lane, accepted_us, deadline_us, sends, head, history or '', due_us, dispatcher, idle_ms }
-end
 
 local finished, last, requests = 0, '', {}
 for stream, lane, agent, after in each() do
   local from = after == '' and '-' or '(' .. after
   local entries = redis.call('XRANGE', streams[stream] or backlog_key(lane, agent), from, '+', 'COUNT', left)
-  for _, entry in ipairs(entries) do requests[#requests + 1] = describe(stream, entry) end
+  for _, entry in ipairs(entries) do requests[#requests + 1] = describe(entry[2][2], stream .. ' ' .. entry[1]) end
   if #entries == left then
     last = entries[#entries][1]
     break

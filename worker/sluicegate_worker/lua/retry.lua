@@ -15,17 +15,17 @@ EACH    fence      text    the entry of `run`
         upstream   text
         delay_us   int     until the next try, jitter included
         used       int     attempts that this failure uses up: 0 | 1
+        sent       int     1: it was called; 0: it is handed back as it came
         pause_us   int     how long nothing more goes to this upstream; 0: not at all
         reason     text    of the pause; rate counts as a 429
         note       text    JSON object for the history: attempt, at, upstream, status, error
 RETURNS per request: delayed | expired | lost (no longer the caller's)
 ]]
--- @include clock keys lanes places outcome wake holder bucket
-
-local HISTORY_BYTES = 8192
+-- @include clock keys lanes places outcome wake holder release history postponing bucket
 
 local now_us = read_clock_us()
-local ttl_ms = tonumber(redis.call('HGET', config, 'reply_ttl_ms')) or 0
+local settings = redis.call('HMGET', config, 'reply_ttl_ms', 'poison_after')
+local ttl_ms, poison_after = tonumber(settings[1]) or 0, tonumber(settings[2]) or math.huge
 
 -- A pause only ever moves later; one dispatcher's news holds for all, for every lease reads it.
 local function pause(upstream, pause_us, reason)
@@ -36,34 +36,20 @@ local function pause(upstream, pause_us, reason)
   end
 end
 
--- A long history keeps its newest part: what failed last is what one asks about.
-local function add_note(id, note)
-  local history = redis.call('HGET', request_key(id), 'history')
-  local text = history and history .. ',' .. note or note
-  if #text > HISTORY_BYTES then text = note end
-  redis.call('HSET', request_key(id), 'history', text)
-end
-
-local function postpone(fence, id, delay_us, used, note)
+local function give_back(fence, id, delay_us, used, sent, note)
   local request = holds(id, fence) and read_request(id)
   if not request then return 'lost' end
   add_note(id, note)
   if used > 0 then redis.call('HINCRBY', request_key(id), 'attempts', used) end
-  if tonumber(request.deadline_us) <= now_us then
-    finish_unanswered(id, request, 'expired', now_us, ttl_ms)
-    return 'expired'
-  end
-  enter_delay(id, request.agent, now_us + delay_us, 'retry')
-  redis.call('ZADD', expiry, request.deadline_us, id)
-  redis.call('HINCRBY', sched, 'retries', 1)
-  return 'delayed'
+  if sent then redis.call('HINCRBY', sched, 'retries', 1) end
+  return postpone(id, request, now_us + delay_us, sent, poison_after, now_us, ttl_ms)
 end
 
 local answers = {}
-for fence, id, upstream, delay_us, used, pause_us, reason, note in each() do
+for fence, id, upstream, delay_us, used, sent, pause_us, reason, note in each() do
   pause(upstream, tonumber(pause_us), reason)
   if reason == 'rate' then tally(upstream, now_us, 0, 1) end
-  answers[#answers + 1] = postpone(fence, id, tonumber(delay_us), tonumber(used), note)
+  answers[#answers + 1] = give_back(fence, id, tonumber(delay_us), tonumber(used), sent == '1', note)
   release(fence, upstream)
 end
 send_bells(ttl_ms)

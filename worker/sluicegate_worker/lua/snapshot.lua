@@ -72,6 +72,6 @@ local function upstreams()
   return flat
 end
 
-return { read_clock_us(), version, policy, redis.call('HGET', sched, 'waiting') or '0', redis.call('XLEN', run), redis.call('ZCARD', due),
+return { read_clock_us(), version, policy, redis.call('HGET', sched, 'waiting') or '0', redis.call('XLEN', run), redis.call('ZCARD', due) + redis.call('ZCARD', suspects),
   redis.call('XLEN', dead), redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] or '', redis.call('ZCARD', ring_key('interactive')),
   redis.call('ZCARD', ring_key('batch')), dispatchers(), flights(), reasons(), agents(), upstreams() }

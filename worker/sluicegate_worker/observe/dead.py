@@ -1,6 +1,7 @@
 """The dead letters, newest first, page by page."""
 
 import re
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 from msgspec import Struct
@@ -47,27 +48,52 @@ class DeadPage(Struct, frozen=True):
 
 
 async def read_dead(store: Store, pool: str, wanted: DeadFilter, limit: int, cursor: str | None) -> DeadPage:
-    """Raises InvalidRequest for a wrong cursor. Every step goes back further in the stream, so this ends."""
+    """Raises InvalidRequest for a wrong cursor."""
     if cursor and not _ENTRY.match(cursor):
         raise InvalidRequest("--cursor is not the `next` of a page of dead letters; leave it out to begin anew")
-    since_us = 0 if wanted.since_s is None else max(1, int(wanted.since_s * _MICRO))
-    before, last = cursor or "", ""
     items: list[DeadLetter] = []
+    last = ""
+    async for letters in walk_dead(store, pool, wanted, cursor or ""):
+        for entry, letter in letters:
+            if len(items) == limit:
+                return DeadPage(items, last)
+            items.append(letter)
+            last = entry
+    return DeadPage(items, None)
+
+
+async def walk_dead(
+    store: Store, pool: str, wanted: DeadFilter, before: str = ""
+) -> AsyncIterator[list[tuple[str, DeadLetter]]]:
+    """The wanted letters with their entries, some at a time. Every step goes back further in the stream, so this ends,
+    also when letters are added meanwhile."""
+    since_us = 0 if wanted.since_s is None else max(1, int(wanted.since_s * _MICRO))
     while True:
         entries = await GRAVEYARD(store, PoolKeys(pool), (before, since_us, _ENTRIES_AT_ONCE))
-        for entry, flat in entries:
-            letter = _describe(entry, flat)
-            if wanted.agent in (None, letter.agent) and wanted.reason in (None, letter.reason):
-                if len(items) == limit:
-                    return DeadPage(items, last)
-                items.append(letter)
-                last = entry.decode()
+        described = [(entry.decode(), describe_letter(entry, flat)) for entry, flat in entries]
+        yield [
+            (entry, letter)
+            for entry, letter in described
+            if wanted.agent in (None, letter.agent) and wanted.reason in (None, letter.reason)
+        ]
         if len(entries) < _ENTRIES_AT_ONCE:
-            return DeadPage(items, None)
-        before = entries[-1][0].decode()
+            return
+        before = described[-1][0]
 
 
-def _describe(entry: bytes, flat: list[Any]) -> DeadLetter:
+async def find_letters(store: Store, pool: str, ids: Collection[str]) -> dict[str, tuple[str, DeadLetter]]:
+    """The newest letter of each request, with its entry, as far as there is one."""
+    found: dict[str, tuple[str, DeadLetter]] = {}
+    async for letters in walk_dead(store, pool, DeadFilter()):
+        for entry, letter in letters:
+            if letter.id in ids:
+                found.setdefault(letter.id, (entry, letter))
+        if len(found) == len(ids):
+            break
+    return found
+
+
+def describe_letter(entry: bytes, flat: list[Any]) -> DeadLetter:
     fields = {name.decode(errors="replace"): value for name, value in zip(flat[::2], flat[1::2], strict=False)}
 
     def text(name: str) -> str:

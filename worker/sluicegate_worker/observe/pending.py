@@ -12,9 +12,8 @@ from msgspec import Struct
 from sluicegate.errors import InvalidRequest
 from sluicegate.keys import LANES, PoolKeys
 from sluicegate.store import Store
-from sluicegate.wire import RequestHead
-from sluicegate_worker.observe.history import read_history
-from sluicegate_worker.observe.snapshot import SCHEMA, split_dispatcher
+from sluicegate_worker.observe.item import Item, describe_item
+from sluicegate_worker.observe.snapshot import SCHEMA
 from sluicegate_worker.script_files import PENDING
 
 State = Literal["in_flight", "delayed", "waiting"]
@@ -27,7 +26,6 @@ _STREAMS_AT_ONCE = 100
 _MICRO = 1_000_000
 
 _ENTRY = re.compile(r"\d{1,20}-\d{1,20}\Z")
-_decode_head = msgspec.json.Decoder(RequestHead).decode
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -37,25 +35,6 @@ class Filter(Struct, frozen=True, kw_only=True):
     state: State | None = None
     lane: str | None = None
     older_than_s: float | None = None
-
-
-class Item(Struct, frozen=True):
-    """One request that has no outcome yet. `attempt` counts the calls made for it, one in flight included."""
-
-    id: str
-    agent: str
-    lane: str
-    state: State
-    path: str
-    model: str | None
-    tokens: int | None
-    attempt: int
-    enqueued_at: float
-    deadline_at: float
-    due_at: float | None
-    dispatcher: str | None
-    lease_left_s: float | None
-    last_error: str | None
 
 
 class Page(Struct, frozen=True):
@@ -95,6 +74,15 @@ async def read_pending(
     if sort is None:
         return await _read_in_place(store, keys, lease_s, wanted, limit, cursor)
     return await _read_sorted(store, keys, lease_s, wanted, sort, limit, cursor)
+
+
+async def collect_pending(store: Store, pool: str, wanted: Filter) -> tuple[float, list[Item]]:
+    """All of them at once, and the server's time when the first was read. One that moves meanwhile may be missing."""
+    began_s, items = 0.0, []
+    async for at_s, batch in _walk(store, PoolKeys(pool), 0.0, wanted, None):
+        began_s = began_s or at_s
+        items += [found.item for found in batch]
+    return began_s, items
 
 
 async def _read_in_place(
@@ -179,45 +167,10 @@ def _member(found: Any) -> str:
 
 
 def _describe(request: list[Any], lease_s: float) -> Found:
-    (
-        stream,
-        entry,
-        request_id,
-        agent,
-        lane,
-        accepted_us,
-        deadline_us,
-        sends,
-        head,
-        history,
-        due_us,
-        dispatcher,
-        idle_ms,
-    ) = request
-    state = next(state for state, name in STATES.items() if name == stream.decode())
-    try:
-        told = _decode_head(head)
-    except (ValueError, RecursionError):
-        told = RequestHead(method="", path="")  # it will be a dead letter once it is leased
-    notes = read_history(history)
-    item = Item(
-        id=request_id.decode(errors="replace"),
-        agent=agent.decode(errors="replace"),
-        lane=lane.decode(errors="replace"),
-        state=state,
-        path=told.path,
-        model=told.model,
-        tokens=told.tokens,
-        attempt=int(sends),
-        enqueued_at=int(accepted_us) / _MICRO,
-        deadline_at=int(deadline_us) / _MICRO,
-        due_at=float(due_us) / _MICRO if due_us else None,
-        dispatcher=split_dispatcher(dispatcher)[0] if dispatcher else None,
-        lease_left_s=max(0.0, lease_s - idle_ms / 1000) if dispatcher else None,
-        last_error=notes[-1].error if notes else None,
-    )
+    item = describe_item(request, lease_s)
+    state = next(state for state, stream in STATES.items() if stream == request[0].decode())
     place = Place(state, item.lane, item.agent) if state == "waiting" else Place(state, "", "")
-    return Found(place._replace(entry=entry.decode()), item)
+    return Found(place._replace(entry=request[1].decode()), item)
 
 
 def _is_wanted(item: Item, wanted: Filter, now_s: float) -> bool:

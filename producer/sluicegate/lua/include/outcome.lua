@@ -15,7 +15,9 @@ end
 local function send_bells(ttl_ms)
   for producer, notices in pairs(bells) do
     local inbox = inbox_key(producer)
-    redis.call('XADD', inbox, 'MAXLEN', '~', INBOX_ENTRIES, '*', unpack(notices))
+    local rung = redis.pcall('XADD', inbox, 'MAXLEN', '~', INBOX_ENTRIES, '*', unpack(notices))
+    -- Another's hand was in there: whoever listens looks for the reply itself, sooner or later, and the others are still to be rung.
+    if type(rung) == 'table' and rung.err then redis.call('HSET', sched, 'trouble', 1) end
     redis.call('PEXPIRE', inbox, ttl_ms)
   end
 end
@@ -26,12 +28,13 @@ end
 
 -- `request` needs the fields agent, key, watchers and bytes. A dead request keeps its hash, for replay, until `keep_ms` is over.
 local function finish(id, request, state, reply, ttl_ms, keep_ms)
+  -- What may be damaged comes first: broken off here, nothing has been done yet.
+  redis.call('HINCRBY', sched, 'bytes', -(tonumber(request.bytes) or 0))
+  redis.call('HINCRBY', sched, state, 1)
   redis.call('SET', reply_key(id), reply, 'PX', keep_ms or ttl_ms)
   for producer in string.gmatch(request.watchers or '', '%S+') do ring_bell(producer, id, reply) end
   if request.key and request.key ~= '' then redis.call('PEXPIRE', idempotency_key(request.agent, request.key), ttl_ms) end
   if keep_ms then redis.call('PEXPIRE', request_key(id), keep_ms) else redis.call('DEL', request_key(id)) end
-  redis.call('HINCRBY', sched, 'bytes', -(tonumber(request.bytes) or 0))
-  redis.call('HINCRBY', sched, state, 1)
 end
 
 local FINISH_FIELDS = { 'agent', 'lane', 'place', 'key', 'watchers', 'bytes', 'digest', 'sends', 'deadline_us', 'accepted_us', 'attempts' }
@@ -54,10 +57,14 @@ local function last_error(id)
   return type(note) == 'table' and type(note.error) == 'string' and ',"error":' .. cjson.encode(note.error) or ''
 end
 
--- The outcome of a request that ends without the provider's answer.
+-- What a producer reads of a request that ends without the provider's answer; `more` is further JSON, with a comma before it.
+local function describe_end(id, request, state, now_us, more)
+  return string.format('{"v":1,"state":"%s","agent":"%s","attempts":%d,"queued_s":%.6f,"digest":"%s"%s%s}\n', state, request.agent,
+    tonumber(request.sends) or 0, (now_us - tonumber(request.accepted_us)) / 1000000, request.digest, more, last_error(id))
+end
+
 local function finish_unanswered(id, request, state, now_us, ttl_ms)
-  local reply = string.format('{"v":1,"state":"%s","agent":"%s","attempts":%d,"queued_s":%.6f,"digest":"%s"%s}\n', state, request.agent,
-    tonumber(request.sends) or 0, (now_us - tonumber(request.accepted_us)) / 1000000, request.digest, last_error(id))
+  local reply = describe_end(id, request, state, now_us, '')
   leave_place(id, request.place, request.lane, request.agent)
   finish(id, request, state, reply, ttl_ms)
 end

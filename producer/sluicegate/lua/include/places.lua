@@ -12,9 +12,10 @@ local function enter_backlog(id, lane, agent)
   enter_ring(lane, agent)
 end
 
+-- `kind`: later (not before a time), retry, or lone: what may be the death of its dispatcher waits apart, to be leased alone.
 local function enter_delay(id, agent, due_us, kind)
   local entry = redis.call('XADD', retry, '*', 'id', id, 'agent', agent, 'kind', kind, 'due_us', due_us)
-  redis.call('ZADD', due, due_us, id)
+  redis.call('ZADD', kind == 'lone' and suspects or due, due_us, id)
   redis.call('HSET', request_key(id), 'place', 'retry ' .. entry)
 end
 
@@ -23,6 +24,7 @@ local function leave_delay(id, entry)
   redis.call('XDEL', retry, entry)
   if redis.call('XLEN', retry) == 0 then redis.call('DEL', retry) end
   redis.call('ZREM', due, id)
+  redis.call('ZREM', suspects, id)
 end
 
 -- Takes a request out of where it waits; one in flight stays in `run` until its holder lets go of it.

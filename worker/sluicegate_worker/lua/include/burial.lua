@@ -7,10 +7,29 @@ local function bury(entry, now_us, dead_ttl_ms)
   return letter
 end
 
+-- The hash stays, with a time to live, for replay; `reply` is the outcome as the producer reads it.
+local function bury_request(id, request, reason, status, problem, reply, now_us, ttl_ms, dead_ttl_ms)
+  local entry = bury({ id = id, agent = request.agent, reason = reason, status = status, attempts = request.sends, error = problem,
+    history = redis.call('HGET', request_key(id), 'history') or '' }, now_us, dead_ttl_ms)
+  redis.call('HSET', request_key(id), 'place', 'dead ' .. entry)
+  finish(id, request, 'dead', reply, ttl_ms, math.max(ttl_ms, dead_ttl_ms))
+end
+
 -- What nobody can read: kept as it was found, and out of the way of the others. `id` is empty where it names no request.
 local function bury_undecodable(found, where, id, now_us, dead_ttl_ms)
   local text = {}
   for at = 1, math.min(#found, 20) do text[at] = string.sub(tostring(found[at]), 1, 200) end
   bury({ id = id, agent = '', reason = 'undecodable', status = '', attempts = 0, history = '', error = 'an entry of ' .. where ..
     ' that names ' .. (id == '' and 'no request: ' or 'a damaged request: ') .. table.concat(text, ' ') }, now_us, dead_ttl_ms)
+end
+
+local DAMAGED_REPLY = '{"v":1,"state":"dead","agent":"","digest":"","reason":"undecodable","error":"what Redis kept of it is damaged"}\n'
+
+-- Whoever waits for a request that another's hand has damaged is told, as far as it still says who that is.
+local function end_damaged(id, ttl_ms)
+  local watchers, bytes, place = unpack(redis.call('HMGET', request_key(id), 'watchers', 'bytes', 'place'))
+  local entry = string.match(place or '', '^retry (%d+%-%d+)$')
+  if entry then leave_delay(id, entry) end
+  redis.call('ZREM', expiry, id)
+  finish(id, { watchers = string.match(watchers or '', '^[%w._ -]+$'), bytes = bytes }, 'dead', DAMAGED_REPLY, ttl_ms)
 end

@@ -1,23 +1,23 @@
--- holder: who holds a request in flight, and how it lets go. The entry of `run` is the fence: each delivery has its own.
-local released = {}
+-- holder: who holds a request in flight, and for how long. The entry of `run` is the fence: each delivery has its own.
+local CLAIMED_AT_ONCE = 1000
 
 local function holds(id, fence)
   return redis.call('HGET', request_key(id), 'place') == 'run ' .. fence
 end
 
--- Removes the entry; what is in flight changes only together with it, so that letting go twice counts once.
-local function release(fence, upstream)
-  if redis.call('XACK', run, 'dispatchers', fence) == 0 then return false end
-  redis.call('XDEL', run, fence)
-  released[upstream] = (released[upstream] or 0) + 1
-  return true
+-- The lease begins anew. JUSTID: it is no new delivery.
+local function keep(dispatcher, fences)
+  for at = 1, #fences, CLAIMED_AT_ONCE do
+    local command = { 'XCLAIM', run, 'dispatchers', dispatcher, 0, unpack(fences, at, math.min(#fences, at + CLAIMED_AT_ONCE - 1)) }
+    command[#command + 1] = 'JUSTID'
+    redis.call(unpack(command))
+  end
 end
 
--- An upstream that was full has room again: somebody may be waiting for just that, while who holds a turn sleeps for another upstream.
-local function finish_releases()
-  for upstream, count in pairs(released) do
-    local left = redis.call('HINCRBY', upstream_key(upstream), 'in_flight', -count)
-    local most = tonumber(redis.call('HGET', config, 'max_in_flight:' .. upstream))
-    if most and left + count >= most then put_token() end
-  end
+-- What the entry says of the delivery; nothing where it was deleted.
+local function read_entry(fence)
+  local entry = redis.call('XRANGE', run, fence, fence)[1]
+  local fields = {}
+  for at = 1, entry and #entry[2] or 0, 2 do fields[entry[2][at]] = entry[2][at + 1] end
+  return fields
 end

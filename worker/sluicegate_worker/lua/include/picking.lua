@@ -6,9 +6,10 @@ local FORMS = { accepted_us = '^%d+$', agent = '^[%w._-]+$', place = '^%a+ %d+%-
 local LOST_AT_ONCE = 100
 local picker = { cursors = {}, taken = {}, due_at = 1, lost = 0 }
 
-local function load_picker(now_us, count)
-  picker.now_us = now_us
-  picker.due = redis.call('ZRANGEBYSCORE', due, '-inf', now_us, 'LIMIT', 0, count)
+-- `lone`: the one request that may be picked, if there is such.
+local function load_picker(now_us, count, lone)
+  picker.now_us, picker.alone = now_us, lone
+  picker.due = lone and { lone } or redis.call('ZRANGEBYSCORE', due, '-inf', now_us, 'LIMIT', 0, count)
   local shares = redis.call('HMGET', config, 'retry_share', 'batch_share', 'price_us')
   picker.retry_share, picker.batch_share = tonumber(shares[1]), tonumber(shares[2])
   -- Without a limit every request still costs its agent the same, or the first in the ring would be served for ever.
@@ -102,6 +103,7 @@ end
 local function fresh_waits(lane) return redis.call('EXISTS', ring_key(lane)) == 1 end
 
 local function pick()
+  if picker.alone then return picker.due[picker.due_at] and pick_retry() end
   local interactive, batch = fresh_waits('interactive'), fresh_waits('batch')
   if picker.due[picker.due_at] then
     if not interactive and not batch then return pick_retry() end

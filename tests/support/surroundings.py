@@ -1,4 +1,4 @@
-"""What integration tests ask for: a provider, a dispatcher and a producer, a look at what is left, the command line."""
+"""What tests of the whole ask for: a provider, a dispatcher, a producer, a look at what is left, the command line."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from sluicegate import AsyncProducer
 from sluicegate_worker import Dispatcher
 from support.commands import CommandLine
-from support.leaks import assert_no_leaked_keys
+from support.leaks import assert_at_rest
 from support.pools import make_settings
 from support.served_pool import POOL
 from support.upstream import Upstream
@@ -24,7 +24,7 @@ def sluicegate(redis_url: str, tmp_path: Path) -> CommandLine:
 async def at_rest(client: Redis) -> AsyncIterator[None]:
     """Nothing is left in Redis when the test is over, but what may be. Ask for it first, so that it looks last."""
     yield
-    await assert_no_leaked_keys(client, POOL, "other")
+    await assert_at_rest(client, POOL, "other")
 
 
 @pytest.fixture

@@ -1,0 +1,118 @@
+"""One attempt by itself: a slot that was missed, the time that a call may take, what travels beside the key."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from sluicegate import AsyncProducer
+from sluicegate.keys import PoolKeys
+from sluicegate.store import Store
+from sluicegate_worker import Dispatcher
+from sluicegate_worker.attempt import MISSED_S, Attempts, Target
+from sluicegate_worker.clock import StoreClock
+from sluicegate_worker.policy_settings import Policy
+from sluicegate_worker.repairs import Repairs
+from sluicegate_worker.rows import Leased, read_grant
+from sluicegate_worker.script_files import LEASE
+from sluicegate_worker.settings import policy_of
+from sluicegate_worker.upstream.call import Answer, Call
+from support.pools import chat, make_settings
+from support.served_pool import PATH, POOL, apply_settings
+from support.stored import send
+from support.upstream import Upstream
+from support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("at_rest")
+
+
+KEYS = PoolKeys(POOL)
+TIMEOUT_S = 600.0
+
+
+class Recorder:
+    """An upstream that answers at once, and knows what it was asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    async def call(self, call: Call) -> Answer:
+        self.calls.append(call)
+        return Answer(200, {}, b"{}")
+
+    async def close(self) -> None:
+        return
+
+
+class Hand:
+    """What a dispatcher does with one request, step by step."""
+
+    def __init__(self, store: Store, policy: Policy) -> None:
+        self._store, self.clock, self.upstream = store, StoreClock(), Recorder()
+        targets = {"a": Target(self.upstream, "openai", TIMEOUT_S, {})}
+        repairs = Repairs(store, KEYS, self._notice_version)
+        self._attempts = Attempts(store, KEYS, "d1", self.clock, targets, repairs, asyncio.Event())
+        self._attempts.policy = policy
+
+    async def lease(self) -> Leased:
+        grant = read_grant(await LEASE(self._store, KEYS, ("d1", 1, 1, 0), [("a",)]))
+        self.clock.see(grant.now_us, time.monotonic())
+        [leased] = grant.leased
+        return leased
+
+    async def _notice_version(self, _: int | None) -> None:
+        return
+
+    async def carry_out(self, leased: Leased) -> None:
+        await self._attempts.carry_out(leased)
+
+
+@pytest.fixture
+async def hand(redis_url: str) -> AsyncIterator[Hand]:
+    """Leases and carries out by hand what no dispatcher serves."""
+    settings = make_settings(redis_url)
+    await apply_settings(settings)
+    async with Store(redis_url) as store:
+        yield Hand(store, policy_of(settings.pools[POOL]))
+
+
+async def test_a_slot_that_was_missed_is_exchanged_before_anything_is_sent(
+    client: Redis, producer: AsyncProducer, hand: Hand
+) -> None:
+    ticket = await producer.submit(PATH, chat())
+    leased = await hand.lease()
+    missed_at = hand.clock.monotonic_of(leased.slot_us) + 2 * MISSED_S
+    await wait_until(lambda: time.monotonic() > missed_at, "the slot was missed")
+    await hand.carry_out(leased)
+    assert (await ticket.reply()).status == 200
+    assert int(await send(client, "HGET", KEYS.fixed("sched"), "missed") or 0) >= 1
+    assert len(hand.upstream.calls) == 1
+
+
+async def test_a_call_may_take_until_the_deadline_and_no_longer(producer: AsyncProducer, hand: Hand) -> None:
+    await producer.submit(PATH, chat(), deadline=30)
+    await hand.carry_out(await hand.lease())
+    await producer.submit(PATH, chat(), deadline=3_000)
+    await hand.carry_out(await hand.lease())
+    bounded, free = hand.upstream.calls
+    assert 0 < bounded.timeout_s <= 30
+    assert free.timeout_s == TIMEOUT_S
+
+
+async def test_headers_pass_by_the_allow_list_again_whoever_has_put_them_into_redis(
+    client: Redis, redis_url: str, upstream: Upstream, producer: AsyncProducer
+) -> None:
+    settings = make_settings(redis_url, upstream.base_url)
+    await apply_settings(settings)
+    ticket = await producer.submit(PATH, chat())
+    planted = {"authorization": "Bearer planted", "cookie": "planted", "x-planted": "planted", "traceparent": "00-1"}
+    head = msgspec.json.encode({"method": "POST", "path": PATH, "headers": planted})
+    await send(client, "HSET", KEYS.request(ticket.id), "head", head)
+    async with Dispatcher(settings):
+        await ticket.reply()
+    [arrival] = upstream.arrivals
+    assert arrival.headers["traceparent"] == "00-1"
+    assert "planted" not in " ".join(arrival.headers.values())

@@ -1,0 +1,62 @@
+"""Renews the leases of what is in flight, once a second, and ends the calls whose answer nobody waits for any more."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from sluicegate.errors import StoreUnavailable
+from sluicegate.keys import PoolKeys
+from sluicegate.store import Store
+from sluicegate_worker.flights import Flights
+from sluicegate_worker.script_files import RENEW
+
+_INTERVAL_S_MAX = 1.0
+
+_log = logging.getLogger("sluicegate.dispatcher")
+
+
+class Renewer:
+    """Runs until it is cancelled, also while its dispatcher drains: whoever finishes a call must be seen to live."""
+
+    def __init__(
+        self, store: Store, keys: PoolKeys, name: str, flights: Flights, lease_s: Callable[[], float],
+        draining: asyncio.Event,
+    ) -> None:  # fmt: skip
+        self._store, self._keys, self._name, self._flights = store, keys, name, flights
+        self._lease_s, self._draining = lease_s, draining
+        self._lost: set[str] = set()
+
+    async def run(self) -> None:
+        trouble = False
+        while True:
+            await asyncio.sleep(min(_INTERVAL_S_MAX, self._lease_s() / 6))
+            if not self._flights and not self._flights.must_tell:
+                continue
+            try:
+                await self._renew()
+                trouble = False
+            except Exception as error:  # noqa: BLE001  # without it, every call of this dispatcher would be made twice
+                if not isinstance(error, StoreUnavailable):
+                    _log.exception("renewing the leases of pool %s failed, trying again", self._keys.pool)
+                elif not trouble:
+                    _log.warning("leases of pool %s cannot be renewed, trying again: %s", self._keys.pool, error)
+                trouble = True
+
+    async def _renew(self) -> None:
+        # Who drains may have given an outcome up: it no longer names that, but has called, so nothing goes back as new.
+        known_us = 0 if self._draining.is_set() else self._flights.known_us
+        _, *flat = await RENEW(self._store, self._keys, (self._name, known_us), self._flights.rows())
+        self._flights.must_tell = self._flights.must_tell and self._flights.known_us != known_us
+        lost: set[str] = set()
+        for fence, word in zip(flat[::2], flat[1::2], strict=True):
+            if word == b"ended":
+                self._flights.cut(fence.decode())
+            else:
+                lost.add(fence.decode())
+        for fence in lost - self._lost:
+            request_id = self._flights.id_of(fence)
+            if request_id is not None:
+                _log.warning(
+                    "request %s was taken from this dispatcher, which was out of touch; its call goes on", request_id
+                )
+        self._lost = lost

@@ -1,0 +1,45 @@
+"""When a pool is mended: as soon as the server refuses a script for what it found there, by one task at a time."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from sluicegate.errors import StoreUnavailable
+from sluicegate.keys import PoolKeys
+from sluicegate.store import Store
+from sluicegate_worker.mending import mend
+
+_AGAIN_S = 1.0
+
+_log = logging.getLogger("sluicegate.dispatcher")
+
+
+class Repairs:
+    """One pool's; `notice_version` reads the policy anew, and brings the file's where there is none left."""
+
+    def __init__(self, store: Store, keys: PoolKeys, notice_version: Callable[[int | None], Awaitable[None]]) -> None:
+        self._store, self._keys, self._notice_version = store, keys, notice_version
+        self._one = asyncio.Lock()
+        self._ended_at = float("-inf")
+
+    async def look_into(self, error: StoreUnavailable) -> None:
+        """Mends if the error says that there is something to mend. Never raises."""
+        answer = error.answer or ""
+        if "WRONGTYPE" in answer or "user_script" in answer:
+            try:
+                await self.mend()
+            except StoreUnavailable as trouble:
+                _log.error("pool %s could not be mended: %s", self._keys.pool, trouble)
+
+    async def mend(self) -> None:
+        """All who meet the same damage in one moment wait for one repair. Raises StoreUnavailable."""
+        async with self._one:
+            if time.monotonic() - self._ended_at < _AGAIN_S:
+                return
+            try:
+                for sentence in await mend(self._store, self._keys):
+                    _log.error("pool %s was damaged by other hands: %s", self._keys.pool, sentence)
+                await self._notice_version(None)
+            finally:
+                self._ended_at = time.monotonic()
