@@ -21,6 +21,8 @@ from support.served_pool import PATH, POOL
 from support.upstream import Arrival, Connection, Upstream, answer, once
 from support.waiting import make_alarm, wait_until
 
+pytestmark = pytest.mark.alone
+
 ROUNDS = 15
 EVERY_S = 0.2
 

@@ -16,6 +16,8 @@ from support.stored import read_dead_letters
 from support.upstream import Arrival, Connection, Upstream, answer, hang
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.alone
+
 LEASE_S = 2.0
 
 

@@ -16,6 +16,8 @@ from support.served_pool import PATH, POOL
 from support.stored import read_dead_letters, send
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.alone
+
 
 class Danger:
     """Requests to `endanger`: what they say goes to a log of calls; the innocent wait until the gate opens."""

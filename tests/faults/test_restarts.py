@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from redis.asyncio import Redis
 
 from sluicegate import AsyncProducer, Reply
@@ -13,6 +14,8 @@ from support.processes import start_simulator, write_settings
 from support.served_pool import PATH, POOL
 from support.upstream import Upstream, answer, once
 from support.waiting import make_alarm, wait_until
+
+pytestmark = pytest.mark.alone
 
 LEASE_S = 1.5
 

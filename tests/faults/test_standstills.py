@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
 from sluicegate import AsyncProducer, Ticket
@@ -19,6 +20,8 @@ from support.served_pool import PATH, POOL
 from support.stored import send
 from support.upstream import Arrival, Behaviour, Connection, Upstream, answer, once
 from support.waiting import make_alarm, wait_until
+
+pytestmark = pytest.mark.alone
 
 LEASE_S = 2.0
 RULES = [f"lease_s = {LEASE_S}"]

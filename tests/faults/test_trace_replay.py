@@ -17,6 +17,8 @@ from support.restarting import RestartingServer
 from support.served_pool import POOL
 from support.waiting import make_alarm, wait_until
 
+pytestmark = pytest.mark.alone
+
 RPM = 10_000
 WINDOW_S = 10.0
 

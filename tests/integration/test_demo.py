@@ -12,6 +12,8 @@ import pytest
 
 from support.waiting import wait_until_sync
 
+pytestmark = pytest.mark.alone
+
 SLUICEGATE = [sys.executable, "-m", "sluicegate_worker"]
 SMALL = ["--agents", "12", "--hogs", "3", "--rpm", "3000", "--duration", "2", "--fail-rate", "0.05"]
 FIELDS = {

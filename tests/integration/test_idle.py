@@ -18,7 +18,7 @@ from support.stored import watch_commands
 from support.upstream import Upstream
 from support.waiting import wait_until
 
-pytestmark = pytest.mark.usefixtures("at_rest")
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("at_rest")]
 
 DISPATCHERS = 4
 

@@ -20,7 +20,7 @@ from support.processes import Process, Simulator, start_dispatcher, start_simula
 from support.served_pool import PATH, POOL
 from support.waiting import make_alarm, wait_until
 
-pytestmark = pytest.mark.usefixtures("at_rest")
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("at_rest")]
 
 STOP_S = 0.5
 OPEN_MOST = 900  # a pool takes a thousand of one agent

@@ -1,10 +1,10 @@
 """Random histories of the real scripts, by a clock of their own: nothing is lost, paid for twice, or left."""
 
-import asyncio
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -24,18 +24,17 @@ class Driver:
     """One bench for all histories: each begins with an empty database."""
 
     def __init__(self, url: str) -> None:
-        self._runner = asyncio.Runner()
+        self._loop = uvloop.new_event_loop()  # and no asyncio.Runner: both cost more than the steps themselves
         self.bench = Bench(url)
         self.run(self.bench.__aenter__())
 
     def run(self, step: Coroutine[Any, Any, Any]) -> Any:
-        return self._runner.run(step)
+        return self._loop.run_until_complete(step)
 
     def close(self) -> None:
-        self.run(
-            self.bench.__aexit__(ValueError, None, None)
-        )  # as after an error: each history comes to rest by itself
-        self._runner.close()
+        # As after an error: each history comes to rest by itself.
+        self.run(self.bench.__aexit__(ValueError, None, None))
+        self._loop.close()
 
 
 class RandomHistory(RuleBasedStateMachine):

@@ -22,13 +22,14 @@ RENEWAL_US = 3 * SECOND_US  # seldom, but before it would be taken for a silence
 
 class Worker(Struct):
     """`held` is what it believes to hold, by fence; `sent` what of that it has called; `risked` what it held when it
-    stalled."""
+    stalled; `unsure` that a lease went unanswered."""
 
     name: str
     held: dict[str, Leased] = field(default_factory=dict)
     sent: set[str] = field(default_factory=set)
     risked: set[str] = field(default_factory=set)
     known_us: int = 0
+    unsure: bool = False
 
 
 class History:
@@ -60,7 +61,9 @@ class History:
         grant = await self._bench.lease(worker.name, count=count)
         if answer == "late":
             await self.renew(worker)
-        if answer != "lost":
+        if answer == "lost":
+            worker.unsure = True
+        else:
             worker.known_us = grant.now_us
             worker.held |= {leased.fence: leased for leased in grant.leased}
 
@@ -121,9 +124,11 @@ class History:
             step_us = min(left_us, RENEWAL_US)
             left_us -= step_us
             self._bench.advance(step_us)
-            for worker in self.workers:
-                if worker is not silent:
+            awake = [worker for worker in self.workers if worker is not silent]
+            for worker in awake:
+                if worker.held or worker.unsure:
                     await self.renew(worker)
+            await self._bench.lease(awake[0].name, count=0)  # whoever looks for work does so for all
 
     async def stand_still(self, seconds: float) -> None:
         """The server is away, or everybody; then all go on."""
@@ -131,7 +136,7 @@ class History:
         await self.live(1)
 
     async def renew(self, worker: Worker) -> None:
-        """What a living dispatcher does by itself; it looks for work, too, without room for any.
+        """What a living dispatcher does by itself.
 
         It loses nothing that it holds, or the same call would be made twice without anybody's fault.
         """
@@ -140,7 +145,6 @@ class History:
             assert word == "ended" or fence in worker.risked, f"{worker.name} lived, and lost {worker.held[fence].id}"
             if word == "ended":
                 self._forget(worker, worker.held[fence])
-        await self._bench.lease(worker.name, count=0)
 
     def _blame(self, worker: Worker) -> None:
         self.faults += 1
@@ -157,8 +161,8 @@ class History:
     async def check(self) -> None:
         """I2, I3, I4, and that everything in Redis agrees with itself."""
         assert find_contradictions(await read_contents(self._bench.redis), POOL) == []
-        for order in self.orders:
-            reply = await self._bench.redis.get(self._bench.keys.reply(order.id))
+        replies = await self._bench.redis.mget([self._bench.keys.reply(one.id) for one in self.orders] or ["none"])
+        for order, reply in zip(self.orders, replies, strict=False):
             if reply is not None:
                 assert self._outcomes.setdefault(order.id, reply) == reply, f"the outcome of {order.id} has changed"
             assert order.id not in self._outcomes or reply is not None, f"the outcome of {order.id} is gone"

@@ -60,6 +60,17 @@ def make_upstream(name: str, *, rpm: float | None = 6000, max_in_flight: int = 1
     return UpstreamPolicy(name=name, provider="openai", headroom=0, rpm=rpm, max_in_flight=max_in_flight)
 
 
+# Deliveries age with the clock; the moments that a test takes do not count.
+TELL_TIME = f"""
+redis.call('SET', KEYS[1], ARGV[1], 'EX', 3600)
+local pending = redis.pcall('XPENDING', KEYS[2], '{GROUP}', '-', '+', 10000)
+for _, one in ipairs(pending.err and {{}} or pending) do
+  local idle_ms = math.floor(one[3] / 100 + 0.5) * 100 + ARGV[2]
+  redis.call('XCLAIM', KEYS[2], '{GROUP}', one[2], 0, one[1], 'IDLE', string.format('%.0f', idle_ms), 'JUSTID')
+end
+"""
+
+
 class Bench:
     """One pool, and a call for each script. `come_to_rest` ends a test: it drains the pool and states I1 and I5."""
 
@@ -106,20 +117,10 @@ class Bench:
 
     async def run(self, name: str, arguments: Sequence[Argument] = (), each: Iterable[Sequence[Argument]] = ()) -> Any:
         if self.now_us != self._told_us:
-            await self.redis.set(CLOCK_KEY, self.now_us, ex=3600)
+            step_ms, self._to_age_us = self._to_age_us // 1000, 0
             self._told_us = self.now_us
-            await self._age_deliveries()
+            await self.redis.eval(TELL_TIME, 2, CLOCK_KEY, self.keys.fixed("run"), self.now_us, step_ms)
         return await SCRIPTS[name](self._store, self.keys, arguments, each)
-
-    async def _age_deliveries(self) -> None:
-        step_ms, self._to_age_us = self._to_age_us // 1000, 0
-        if step_ms <= 0 or not await self.redis.exists(self.keys.fixed("run")):
-            return
-        for entry in await self.redis.xpending_range(self.keys.fixed("run"), GROUP, "-", "+", 10_000):
-            idle_ms = round(entry["time_since_delivered"], -2) + step_ms  # without the moments that a test takes
-            await self.redis.xclaim(
-                self.keys.fixed("run"), GROUP, entry["consumer"], 0, [entry["message_id"]], idle=idle_ms, justid=True
-            )
 
     async def apply(self, policy: Policy | None = None, *, replace: bool = True, text: str | None = None) -> list[int]:
         chosen = policy or make_policy()
