@@ -4,11 +4,13 @@ Each test that used a server ends with a look at what it left there.
 """
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from sluicegate_worker.demo import embedded
 from sluicegate_worker.demo.embedded import EmbeddedServer
 from support.cluster import Cluster
 from support.leaks import assert_sound
@@ -18,6 +20,13 @@ pytest_plugins = ["support.skipping", "support.surroundings"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the long tier too")
+    parser.addoption("--server", type=Path, metavar="FILE", help="run on this redis-server or valkey-server")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    chosen: Path | None = config.getoption("--server")
+    if chosen is not None:
+        embedded.find_binary = chosen.resolve  # before any test's module is imported
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -35,6 +35,8 @@ _CONNECT_TIMEOUT_S = 3.0
 _COMMAND_CONNECTIONS = 8  # more than a dispatcher has verbs: one that hangs must not hold up the renewal of its leases
 _WAITING_CONNECTIONS = 64  # one for each pool that is waited on, made when it is needed
 
+_ACL_IN_SCRIPT = ("ACL failure in script", "The user executing the script")  # as newer servers say it, and Redis 7.0
+
 Client = Redis | RedisCluster
 
 
@@ -107,7 +109,7 @@ class Store:
                 f"{self.place} has reached its maxmemory and takes nothing new: drain it or raise maxmemory", "OOM"
             ) from error
         except (RedisError, RedisClusterException) as error:
-            if "ACL failure in script" in str(error):
+            if any(words in str(error) for words in _ACL_IN_SCRIPT):
                 raise self._refused(error) from error
             raise StoreUnavailable(f"{self.place} answered: {error}", str(error)) from error
 

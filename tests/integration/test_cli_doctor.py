@@ -13,7 +13,7 @@ from support.cluster import Cluster
 from support.commands import UNREACHABLE, CommandLine, Ended, assert_refused
 from support.processes import write_settings
 from support.served_pool import PATH, POOL, apply_settings, make_settings, serve
-from support.stored import send
+from support.stored import read_all, send
 
 HANDLER = "support.served_pool:obey"
 
@@ -135,9 +135,9 @@ async def test_foreign_hands_are_found_and_nothing_is_changed(
     await apply_settings(make_settings(sluicegate.redis_url))
     async with Redis.from_url(sluicegate.redis_url, protocol=2) as client:
         await send(client, *command)
-        before = {key: await send(client, "DUMP", key) async for key in client.scan_iter()}
+        before = await read_all(client)
         code, checks = await examine(sluicegate)
-        assert {key: await send(client, "DUMP", key) async for key in client.scan_iter()} == before
+        assert await read_all(client) == before
     assert code == 1
     assert detail in checks[f"pool chat: {name}"]["detail"]
     assert checks[f"pool chat: {name}"]["cure"]

@@ -1,20 +1,22 @@
 """enqueue where keys are damaged: who needs them is told, the others are served, and nothing is half done."""
 
+from typing import Any
+
 import pytest
 from redis.asyncio import Redis
 
-from support.scripts import SECOND_US, Bench
-from support.stored import send
+from support.scripts import CLOCK_KEY, SECOND_US, Bench
+from support.stored import read_all
 
 LAST_ID = "18446744073709551615-18446744073709551615"
 
 
-async def read_all(client: Redis, bench: Bench) -> dict[str, bytes]:
+async def read_kept(client: Redis, bench: Bench, *without: str) -> dict[str, Any]:
     """Every key, but the clock, the token, and the mark that calls for mending."""
-    await bench.redis.hdel(bench.keys.fixed("sched"), "trouble")
-    passed_over = {"sg:test-clock", bench.keys.fixed("wake")}
-    names = {name.decode() async for name in client.scan_iter(count=1000)} - passed_over
-    return {name: await send(client, "DUMP", name) for name in names}
+    if "sched" not in without:
+        await bench.redis.hdel(bench.keys.fixed("sched"), "trouble")
+    passed_over = {CLOCK_KEY, *(bench.keys.fixed(name) for name in ("wake", *without))}
+    return {name: value for name, value in (await read_all(client)).items() if name not in passed_over}
 
 
 async def assert_trouble_is_noted(bench: Bench) -> None:
@@ -26,12 +28,12 @@ async def assert_trouble_is_noted(bench: Bench) -> None:
 async def test_one_damaged_request_harms_no_other(client: Redis, bench: Bench, name: str) -> None:
     bad = bench.order("eve", id="bad", key="k")
     await bench.redis.sadd(bench.keys.fixed(name), "planted")
-    before = await read_all(client, bench)
+    before = await read_kept(client, bench)
     [answer] = await bench.enqueue(bad)
     assert (answer.kind, answer.id) == ("broken", "bad")
     assert answer.values[0].startswith(b"WRONGTYPE")
     await assert_trouble_is_noted(bench)
-    assert await read_all(client, bench) == before
+    assert await read_kept(client, bench) == before
     answers = await bench.enqueue(bench.order("ann"), bad, bench.order("bob"))
     assert [answer.kind for answer in answers] == ["waiting", "broken", "waiting"]
     assert await bench.counter("waiting") == 2
@@ -50,18 +52,12 @@ async def test_where_a_fixed_key_is_damaged_nothing_is_half_done(client: Redis, 
     delay_us = SECOND_US if name in ("retry", "due") else 0
     orders = [bench.order(agent, key="k", not_before_us=delay_us) for agent in ("ann", "bob")]
     await bench.redis.set(bench.keys.fixed(name), "planted")
-    before = await read_all_but_sched(client, bench)
+    before = await read_kept(client, bench, "sched")
     assert [answer.kind for answer in await bench.enqueue(*orders)] == ["broken", "broken"]
-    assert await read_all_but_sched(client, bench) == before
+    assert await read_kept(client, bench, "sched") == before
     assert await bench.redis.llen(bench.keys.fixed("wake")) == 1
     await bench.redis.delete(bench.keys.fixed(name))
     assert {answer.kind for answer in await bench.enqueue(*orders)} <= {"waiting", "delayed"}
-
-
-async def read_all_but_sched(client: Redis, bench: Bench) -> dict[str, bytes]:
-    passed_over = {"sg:test-clock", bench.keys.fixed("wake"), bench.keys.fixed("sched")}
-    names = {name.decode() async for name in client.scan_iter(count=1000)} - passed_over
-    return {name: await send(client, "DUMP", name) for name in names}
 
 
 async def test_a_damaged_token_stops_nobody(bench: Bench) -> None:
@@ -74,12 +70,12 @@ async def test_a_damaged_token_stops_nobody(bench: Bench) -> None:
 async def test_a_stream_that_is_full_for_ever_takes_nothing(client: Redis, bench: Bench, delay_us: int) -> None:
     stream = bench.keys.fixed("retry") if delay_us else bench.keys.backlog("interactive", "eve")
     await bench.redis.xadd(stream, {"id": "planted"}, id=LAST_ID)
-    before = await read_all(client, bench)
+    before = await read_kept(client, bench)
     answers = await bench.enqueue(bench.order("eve", key="k", not_before_us=delay_us), bench.order("ann"))
     assert [answer.kind for answer in answers] == ["broken", "waiting"]
     await bench.cancel(answers[1].id)
     del_reply = {bench.keys.reply(answers[1].id), bench.keys.inbox("p1"), bench.keys.fixed("sched")}
-    after = {name: value for name, value in (await read_all(client, bench)).items() if name not in del_reply}
+    after = {name: value for name, value in (await read_kept(client, bench)).items() if name not in del_reply}
     assert after == {name: value for name, value in before.items() if name not in del_reply}
     await bench.redis.delete(stream)
 
@@ -90,11 +86,11 @@ async def test_a_counter_that_does_not_count_is_found_before_it_is_added_to(
     client: Redis, bench: Bench, field: str, value: str
 ) -> None:
     await bench.redis.hset(bench.keys.fixed("sched"), field, value)
-    before = await read_all(client, bench)
+    before = await read_kept(client, bench)
     [answer] = await bench.enqueue(bench.order(key="k"))
     assert answer.kind == "broken"
     await assert_trouble_is_noted(bench)
-    assert await read_all(client, bench) == before
+    assert await read_kept(client, bench) == before
     await bench.redis.hdel(bench.keys.fixed("sched"), field)
 
 
@@ -102,9 +98,9 @@ async def test_a_counter_that_does_not_count_is_found_before_it_is_added_to(
 @pytest.mark.parametrize("value", ["x", ""])
 async def test_a_damaged_policy_takes_nothing(client: Redis, bench: Bench, field: str, value: str) -> None:
     await bench.redis.hset(bench.keys.fixed("config"), field, value)
-    before = await read_all(client, bench)
+    before = await read_kept(client, bench)
     [answer] = await bench.enqueue(bench.order(key="k"))
     assert answer.kind == "broken"
     await assert_trouble_is_noted(bench)
-    assert await read_all(client, bench) == before
+    assert await read_kept(client, bench) == before
     await bench.apply()

@@ -234,6 +234,24 @@ async def test_a_crash_in_company_is_not_poison(bench: Bench) -> None:
     assert await bench.redis.zscore(bench.keys.fixed("suspects"), request_id) is not None
 
 
+@pytest.mark.parametrize("lease_s", [10, 3600])
+async def test_a_shorter_lease_holds_once_everybody_can_have_heard_of_it(bench: Bench, lease_s: float) -> None:
+    """Until then each renews in the rhythm of the longer one."""
+    await bench.apply(make_policy(lease_s=lease_s))
+    await bench.submit("ann", 1, deadline_us=3600 * SECOND_US)
+    [held] = await bench.take()
+    await live(bench, 2)
+    await bench.apply(make_policy(lease_s=1))
+    for _ in range(40):
+        bench.advance(SECOND_US // 5)
+        await bench.lease("d2", count=0)
+    assert await bench.renew("d1", held) == {}
+    for _ in range(20):
+        bench.advance(SECOND_US // 5)
+        await bench.lease("d2", count=0)
+    assert await bench.state(held.id) == "retry"
+
+
 async def test_who_crashed_is_struck_from_the_group_in_the_end(bench: Bench) -> None:
     """But not while it still holds something: what it was given would be forgotten with it."""
     await bench.apply(make_policy(rpm=None))

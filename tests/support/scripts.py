@@ -63,6 +63,7 @@ def make_upstream(name: str, *, rpm: float | None = 6000, max_in_flight: int = 1
 # Deliveries age with the clock; the moments that a test takes do not count.
 TELL_TIME = f"""
 redis.call('SET', KEYS[1], ARGV[1], 'EX', 3600)
+if ARGV[2] == '0' then return end -- to touch a delivery is a sign of life of its consumer
 local pending = redis.pcall('XPENDING', KEYS[2], '{GROUP}', '-', '+', 10000)
 for _, one in ipairs(pending.err and {{}} or pending) do
   local idle_ms = math.floor(one[3] / 100 + 0.5) * 100 + ARGV[2]

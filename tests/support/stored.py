@@ -14,7 +14,8 @@ from support.waiting import wait_until
 READS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "string": ("GET", ()),
     "hash": ("HGETALL", ()),
-    "zset": ("ZRANGE", (0, -1)),
+    "zset": ("ZRANGE", (0, -1, "WITHSCORES")),
+    "set": ("SMEMBERS", ()),
     "list": ("LRANGE", (0, -1)),
     "stream": ("XRANGE", ("-", "+")),
 }
@@ -25,13 +26,26 @@ async def send(client: Any, *command: str | bytes | float) -> Any:
     return await client.execute_command(*command)
 
 
+async def read_all(client: Redis) -> dict[str, Any]:
+    """Every key and what it holds."""
+    return {
+        key.decode(errors="backslashreplace"): await read_whole(client, key)
+        async for key in client.scan_iter(count=1000)
+    }
+
+
+async def read_whole(client: Redis, key: str | bytes) -> Any:
+    """What a key holds, to be compared: DUMP would tell how a server has laid it out, too, which changes by itself."""
+    kind: bytes = await send(client, "TYPE", key)
+    if kind == b"none":
+        return None
+    command, arguments = READS[kind.decode()]
+    return await send(client, command, key, *arguments)
+
+
 async def read_everything(client: Redis) -> bytes:
     """Every key and every value of the database, one after the other."""
-    found: list[bytes] = []
-    async for key in client.scan_iter(count=1000):
-        kind: bytes = await send(client, "TYPE", key)
-        command, arguments = READS[kind.decode()]
-        found += [key, *_flatten(await send(client, command, key, *arguments))]
+    found = [part for key, value in (await read_all(client)).items() for part in (key.encode(), *_flatten(value))]
     return b"\n".join(found)
 
 
@@ -41,7 +55,9 @@ def _flatten(value: Any) -> Iterator[bytes]:
             yield value
         case dict():
             yield from _flatten(list(value.items()))
-        case list() | tuple():
+        case float():
+            yield repr(value).encode()
+        case list() | tuple() | set():
             for part in value:
                 yield from _flatten(part)
 

@@ -56,6 +56,8 @@ end
 -- delivers the oldest first.
 local function sweep_strays()
   local answer = redis.call('XREADGROUP', 'GROUP', 'dispatchers', dispatcher, 'COUNT', STRAYS_AT_ONCE, 'STREAMS', run, '>')
+  -- Redis 7.0 enlists only who is given something; the others are to be seen, too.
+  if not answer then redis.call('XGROUP', 'CREATECONSUMER', run, 'dispatchers', dispatcher) end
   local strays = answer and answer[1][2] or {}
   for _, stray in ipairs(strays) do
     local entry = read_entry(stray[1])

@@ -6,7 +6,7 @@ local function note_voice(now_us, lease_us)
   local state = redis.call('HMGET', sched, 'spoke_us', 'grace_until_us')
   local silence_us, grace_until_us = now_us - (tonumber(state[1]) or 0), tonumber(state[2]) or 0
   if silence_us < 0 or silence_us > lease_us / 3 then
-    grace_until_us = now_us + lease_us
+    grace_until_us = math.max(now_us + lease_us, silence_us > 0 and grace_until_us or 0)
     redis.call('HSET', sched, 'spoke_us', now_us, 'grace_until_us', grace_until_us)
   elseif silence_us > lease_us / 30 then -- not at every call: it is a write
     redis.call('HSET', sched, 'spoke_us', now_us)
