@@ -101,6 +101,12 @@ async def test_what_nobody_knows_is_late(bench: Bench) -> None:
     assert await bench.in_flight() == 1
 
 
+async def test_a_request_without_a_body_is_settled_like_any(bench: Bench) -> None:
+    """Redis itself, unlike Valkey, refuses to count by minus zero."""
+    await bench.enqueue(bench.order(body=b""))
+    assert await bench.settle(*await bench.take()) == ["ok"]
+
+
 async def test_a_damaged_inbox_costs_nobody_elses_bell(bench: Bench) -> None:
     for producer in ("p1", "p2"):
         await bench.enqueue(bench.order(), producer=producer)

@@ -29,7 +29,7 @@ end
 -- `request` needs the fields agent, key, watchers and bytes. A dead request keeps its hash, for replay, until `keep_ms` is over.
 local function finish(id, request, state, reply, ttl_ms, keep_ms)
   -- What may be damaged comes first: broken off here, nothing has been done yet.
-  redis.call('HINCRBY', sched, 'bytes', -(tonumber(request.bytes) or 0))
+  redis.call('HINCRBY', sched, 'bytes', 0 - (tonumber(request.bytes) or 0)) -- Redis takes no -0
   redis.call('HINCRBY', sched, state, 1)
   redis.call('SET', reply_key(id), reply, 'PX', keep_ms or ttl_ms)
   for producer in string.gmatch(request.watchers or '', '%S+') do ring_bell(producer, id, reply) end
