@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from sluicegate import AsyncProducer
+from sluicegate import AsyncProducer, RequestDead
 from sluicegate.keys import PoolKeys
 from sluicegate.store import Store
 from sluicegate_worker import Dispatcher
@@ -20,7 +20,7 @@ from sluicegate_worker.rows import Leased, read_grant
 from sluicegate_worker.script_files import LEASE
 from sluicegate_worker.settings import policy_of
 from sluicegate_worker.upstream.call import Answer, Call
-from support.pools import chat, make_settings
+from support.pools import QUICK_RETRY, chat, make_settings
 from support.served_pool import PATH, POOL, apply_settings
 from support.stored import send
 from support.upstream import Upstream
@@ -38,9 +38,12 @@ class Recorder:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.has_a_bug = False
 
     async def call(self, call: Call) -> Answer:
         self.calls.append(call)
+        if self.has_a_bug:
+            raise ZeroDivisionError
         return Answer(200, {}, b"{}")
 
     async def close(self) -> None:
@@ -58,10 +61,14 @@ class Hand:
         self._attempts.policy = policy
 
     async def lease(self) -> Leased:
+        leased = await self.lease_due()
+        assert leased is not None
+        return leased
+
+    async def lease_due(self) -> Leased | None:
         grant = read_grant(await LEASE(self._store, KEYS, ("d1", 1, 1, 0), [("a",)]))
         self.clock.see(grant.now_us, time.monotonic())
-        [leased] = grant.leased
-        return leased
+        return next(iter(grant.leased), None)
 
     async def _notice_version(self, _: int | None) -> None:
         return
@@ -100,6 +107,22 @@ async def test_a_call_may_take_until_the_deadline_and_no_longer(producer: AsyncP
     bounded, free = hand.upstream.calls
     assert 0 < bounded.timeout_s <= 30
     assert free.timeout_s == TIMEOUT_S
+
+
+async def test_a_bug_of_the_dispatcher_uses_up_attempts_like_any_failure(producer: AsyncProducer, hand: Hand) -> None:
+    hand.upstream.has_a_bug = True
+    ticket = await producer.submit(PATH, chat())
+
+    async def is_over() -> bool:
+        leased = await hand.lease_due()
+        if leased is not None:
+            await hand.carry_out(leased)
+        return len(hand.upstream.calls) == QUICK_RETRY.max_attempts
+
+    await wait_until(is_over, "all attempts are used up")
+    with pytest.raises(RequestDead) as death:
+        await ticket.reply()
+    assert (death.value.reason, death.value.last_error) == ("attempts", "the dispatcher failed; see its log")
 
 
 async def test_headers_pass_by_the_allow_list_again_whoever_has_put_them_into_redis(

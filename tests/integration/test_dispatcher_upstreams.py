@@ -18,7 +18,19 @@ from sluicegate_worker.settings import Retry, SettingsError
 from support.pools import chat, make_settings
 from support.served_pool import PATH
 from support.stored import read_everything
-from support.upstream import Behaviour, Endless, Upstream, answer, cut, echo, hang, reset_in_body, talk_garbage
+from support.upstream import (
+    Arrival,
+    Behaviour,
+    Connection,
+    Endless,
+    Upstream,
+    answer,
+    cut,
+    echo,
+    hang,
+    reset_in_body,
+    talk_garbage,
+)
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 
@@ -74,6 +86,36 @@ async def test_nothing_is_sent_again_behind_the_buckets_back(
             await producer.request(path, {"n": 3}, method=method, id="r1")
     assert len(upstream.of("r1")) == 1
     assert len(upstream.arrivals) == 4
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"200 OK\r\nopenai-organization: Soci\xe9t\xe9\r\n", b"400 X\r\nx-request-id: \xff\r\n",
+        b"200 \xe9t\xe9\r\ndate: ao\xfbt\r\ncontent-type: \xff\r\n",
+    ],
+)  # fmt: skip
+async def test_an_answer_is_not_lost_for_what_its_headers_hold(
+    dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer, said: bytes
+) -> None:
+    """Bytes that are no UTF-8: the answer was paid for."""
+
+    async def behave(_: Arrival, connection: Connection) -> None:
+        connection.writer.write(b"HTTP/1.1 " + said + b'content-length: 4\r\n\r\n"ok"')
+        await connection.writer.drain()
+
+    upstream.behaviour = behave
+    reply = await producer.request(PATH, chat())
+    assert (reply.status, reply.body, reply.attempts) == (int(said[:3]), b'"ok"', 1)
+    assert len(upstream.arrivals) == 1
+
+
+@pytest.mark.parametrize("depth", [300, 970])
+async def test_an_answer_is_not_lost_for_what_its_usage_holds(
+    dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer, depth: int
+) -> None:
+    upstream.behaviour = answer(body=b'{"usage":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}")
+    assert (await producer.request(PATH, chat())).attempts == 1
 
 
 async def test_an_endless_answer_is_cut_off(redis_url: str, upstream: Upstream, producer: AsyncProducer) -> None:

@@ -82,7 +82,10 @@ class Attempts:
             _log.error("request %s stays in flight for another to take back, for Redis is away: %s", leased.id, error)
         except Exception:  # noqa: BLE001  # one request's trouble is not the others'
             _log.exception("the attempt of request %s broke off", leased.id)
-            await self._conclude(leased, Retry(1.0, True, "the dispatcher failed; see its log"), None, 0.0, 0.0)
+            bug = CallFailed("bug", "the dispatcher failed; see its log")
+            await self._conclude(
+                leased, judge_failure(bug, leased.attempts, self.policy.retry, self._random), None, 0.0, 0.0
+            )
 
     def _read_head(self, leased: Leased) -> RequestHead:
         """Checked again here, beside the key: what is read from Redis must not lead the key anywhere else."""

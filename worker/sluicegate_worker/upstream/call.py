@@ -1,5 +1,6 @@
 """One call to an upstream, and what can come of it: an answer, or a failure without one."""
 
+from collections.abc import Iterable
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -23,10 +24,19 @@ class Answer(Struct, frozen=True):
     body: bytes
 
 
+def read_headers(found: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """As an answer has them. A header may hold bytes that are no UTF-8, and an answer is not lost for it."""
+    return {_to_text(name).lower(): _to_text(value) for name, value in found}
+
+
+def _to_text(found: str) -> str:
+    return found.encode("utf-8", "replace").decode("utf-8")
+
+
 class CallFailed(Exception):
     """No whole answer came. `kind` says how: what the provider did with the request is unknown."""
 
-    def __init__(self, kind: Literal["timeout", "connection", "too_large", "handler"], error: str) -> None:
+    def __init__(self, kind: Literal["timeout", "connection", "too_large", "handler", "bug"], error: str) -> None:
         super().__init__(error)
         self.kind = kind
         self.error = error

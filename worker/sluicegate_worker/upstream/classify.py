@@ -50,6 +50,10 @@ def error_code(body: bytes) -> str | None:
 def read_usage(body: bytes) -> dict[str, Any] | None:
     """What the provider says that the request used, as it says it."""
     usage = _peek(body).usage
+    try:
+        msgspec.json.encode(usage)
+    except (ValueError, RecursionError):  # read, it may still be too deep to be written down
+        return None
     return usage if isinstance(usage, dict) else None
 
 

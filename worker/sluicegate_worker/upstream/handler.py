@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sluicegate_worker.settings import SettingsError
-from sluicegate_worker.upstream.call import Answer, Call, CallFailed
+from sluicegate_worker.upstream.call import Answer, Call, CallFailed, read_headers
 
 Handler = Callable[[str, bytes, dict[str, str]], Awaitable[tuple[int, dict[str, str], bytes]]]
 
@@ -23,7 +23,7 @@ class HandlerUpstream:
         try:
             async with asyncio.timeout(call.timeout_s):
                 status, headers, body = await self._handler(call.path, call.body, call.headers)
-            answer = Answer(int(status), {str(k).lower(): str(v) for k, v in headers.items()}, bytes(body))
+            answer = Answer(int(status), read_headers((str(k), str(v)) for k, v in headers.items()), bytes(body))
         except TimeoutError as error:
             raise CallFailed("timeout", f"no answer within {call.timeout_s:.1f} s") from error
         except BaseException as error:

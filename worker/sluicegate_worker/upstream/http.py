@@ -7,7 +7,7 @@ from io import BytesIO
 
 import aiohttp
 
-from sluicegate_worker.upstream.call import Answer, Call, CallFailed
+from sluicegate_worker.upstream.call import Answer, Call, CallFailed, read_headers
 from sluicegate_worker.upstream.profiles import headers_for
 
 _CONNECT_TIMEOUT_S = 10.0
@@ -47,8 +47,7 @@ class HttpUpstream:
                 timeout=timeout,
             ) as response:
                 body = await self._read(response)
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return Answer(response.status, headers, body)
+                return Answer(response.status, read_headers(response.headers.items()), body)
         except TimeoutError as error:
             raise CallFailed("timeout", f"no answer within {call.timeout_s:.1f} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
