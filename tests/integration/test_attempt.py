@@ -121,7 +121,7 @@ async def test_a_bug_of_the_dispatcher_uses_up_attempts_like_any_failure(produce
 
     await wait_until(is_over, "all attempts are used up")
     with pytest.raises(RequestDead) as death:
-        await ticket.reply()
+        await ticket.reply(5)
     assert (death.value.reason, death.value.last_error) == ("attempts", "the dispatcher failed; see its log")
 
 

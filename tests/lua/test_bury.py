@@ -31,6 +31,13 @@ async def test_request_and_reply_live_as_long_as_the_letter(bench: Bench) -> Non
     assert await bench.redis.pttl(bench.keys.inbox("p1")) <= 60_000
 
 
+async def test_its_key_lives_as_long_as_it_may_be_replayed(bench: Bench) -> None:
+    await bench.apply(make_policy(reply_ttl_s=60, dead_ttl_s=7200))
+    await bench.submit("ann", key="k")
+    await bench.bury(*await bench.take())
+    assert 7_100_000 < await bench.redis.pttl(bench.keys.idempotency("ann", "k")) <= 7_200_000
+
+
 async def test_only_the_holder_may_and_only_once(bench: Bench) -> None:
     await bench.submit("ann", 3)
     first, second, third = await bench.take(3)

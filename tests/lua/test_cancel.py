@@ -2,6 +2,7 @@
 
 import pytest
 
+from sluicegate.errors import StoreUnavailable
 from support.scripts import SECOND_US, Bench
 
 
@@ -15,6 +16,19 @@ async def put(bench: Bench, where: str) -> str:
         if where == "dead":
             await bench.bury(*leased)
     return request_id
+
+
+async def test_broken_off_it_has_written_the_outcome(bench: Bench) -> None:
+    """What is left over then is an entry, which the next lease forgets, and never a request without an outcome."""
+    [request_id] = await bench.submit("ann")
+    await bench.redis.rename(bench.keys.ring("interactive"), "sg:kept")
+    await bench.redis.set(bench.keys.ring("interactive"), "planted")
+    with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
+        await bench.cancel(request_id)
+    assert await bench.state(request_id) == "cancelled"
+    await bench.redis.rename("sg:kept", bench.keys.ring("interactive"))
+    assert (await bench.lease()).leased == []
+    assert await bench.dead_letters() == []
 
 
 @pytest.mark.parametrize("where", ["backlog", "later", "run", "retry"])

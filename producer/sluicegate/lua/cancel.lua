@@ -14,13 +14,16 @@ RETURNS per request its final state: cancelled, or ok | dead | expired where tha
 -- @include clock keys lanes places outcome
 
 local now_us = read_clock_us()
-local ttl_ms = tonumber(redis.call('HGET', config, 'reply_ttl_ms')) or 0
+local ttl_ms = read_reply_ttl_ms()
 
 local function cancel(id)
   local reply = redis.call('GET', reply_key(id))
   if reply then return decode_reply_head(reply).state end
   local request = read_request(id)
-  if not request then return 'unknown' end
+  if not request then
+    end_damaged(id, ttl_ms)
+    return redis.call('EXISTS', reply_key(id)) == 1 and 'dead' or 'unknown'
+  end
   finish_unanswered(id, request, 'cancelled', now_us, ttl_ms)
   return 'cancelled'
 end

@@ -18,14 +18,17 @@ RETURNS per request {final, reply} | {waiting | in_flight | delayed | unknown}
 -- @include clock keys lanes places outcome watchers
 
 local now_us = read_clock_us()
-local settings = redis.call('HMGET', config, 'reply_ttl_ms', 'lease_us')
-local ttl_ms, lease_us = tonumber(settings[1]) or 0, tonumber(settings[2]) or 0
+local ttl_ms, lease_us = read_reply_ttl_ms(), tonumber(redis.call('HGET', config, 'lease_us')) or 0
 
 local function look(id)
   local reply = redis.call('GET', reply_key(id))
   if reply then return { 'final', reply } end
   local request = read_request(id)
-  if not request then return { 'unknown' } end
+  if not request then
+    end_damaged(id, ttl_ms)
+    reply = redis.call('GET', reply_key(id))
+    return reply and { 'final', reply } or { 'unknown' }
+  end
   local stream = split_place(request.place)
   if tonumber(request.deadline_us) + (stream == 'run' and lease_us or 0) <= now_us then
     finish_unanswered(id, request, 'expired', now_us, ttl_ms)

@@ -24,12 +24,16 @@ RETURNS per request: dead | lost (no longer the caller's)
 -- @include clock keys lanes places outcome wake holder release history burial
 
 local now_us = read_clock_us()
-local settings = redis.call('HMGET', config, 'reply_ttl_ms', 'dead_ttl_ms')
-local ttl_ms, dead_ttl_ms = tonumber(settings[1]) or 0, tonumber(settings[2]) or 0
+local ttl_ms = read_reply_ttl_ms()
+local dead_ttl_ms = tonumber(redis.call('HGET', config, 'dead_ttl_ms')) or ttl_ms
 
 local function give_up(fence, id, reason, status, problem, reply, note)
-  local request = holds(id, fence) and read_request(id)
-  if not request then return 'lost' end
+  if not holds(id, fence) then return 'lost' end
+  local request = read_request(id)
+  if not request then
+    end_damaged(id, ttl_ms)
+    return 'dead'
+  end
   add_note(id, note)
   bury_request(id, request, reason, status, problem, reply, now_us, ttl_ms, dead_ttl_ms)
   return 'dead'

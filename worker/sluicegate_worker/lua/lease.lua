@@ -74,13 +74,15 @@ local function sweep_strays()
   return #strays < STRAYS_AT_ONCE
 end
 
+local function expire(id)
+  local request = read_request(id)
+  if request then finish_unanswered(id, request, 'expired', now_us, reply_ttl_ms) else end_damaged(id, reply_ttl_ms) end
+  redis.call('ZREM', expiry, id)
+  expired = expired + 1
+end
+
 local function answer_expired()
-  local ids = redis.call('ZRANGEBYSCORE', expiry, '-inf', now_us, 'LIMIT', 0, EXPIRED_AT_ONCE)
-  for _, id in ipairs(ids) do
-    local request = read_request(id)
-    if request then finish_unanswered(id, request, 'expired', now_us, reply_ttl_ms) else redis.call('ZREM', expiry, id) end
-  end
-  expired = #ids
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', now_us, 'LIMIT', 0, EXPIRED_AT_ONCE)) do expire(id) end
 end
 
 -- What was only to be sent later enters its agent's backlog when its time has come; retries stay until they are leased.
@@ -109,11 +111,7 @@ local function has_room(bucket) return bucket.in_flight + bucket.sends < bucket.
 -- What cannot be sent costs nothing: it is answered, kept among the dead letters or, as a double, forgotten, and the next is looked at.
 local function drop(picked)
   if picked.from then picker.taken[picked.from] = picker.taken[picked.from] - 1 end
-  if picked.expired then
-    finish_unanswered(picked.expired, read_request(picked.expired), 'expired', now_us, reply_ttl_ms)
-    expired = expired + 1
-    return
-  end
+  if picked.expired then return expire(picked.expired) end
   if picked.undecodable then
     local damaged = picked.id and redis.call('EXISTS', request_key(picked.id)) == 1
     bury_undecodable(picked.undecodable, picked.from or 'due', damaged and picked.id or '', now_us, dead_ttl_ms)

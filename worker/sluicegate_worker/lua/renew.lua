@@ -26,8 +26,8 @@ RETURNS now_us, then fence and word for each request that it no longer holds:
 local OWNED_MOST = 100000
 
 local now_us = read_clock_us()
-local settings = redis.call('HMGET', config, 'lease_us', 'reply_ttl_ms', 'poison_after')
-local lease_us, ttl_ms, poison_after = tonumber(settings[1]) or 0, tonumber(settings[2]) or 0, tonumber(settings[3]) or math.huge
+local settings = redis.call('HMGET', config, 'lease_us', 'poison_after')
+local lease_us, poison_after, ttl_ms = tonumber(settings[1]) or 0, tonumber(settings[2]) or math.huge, read_reply_ttl_ms()
 note_voice(now_us, lease_us)
 
 local owned = {}
@@ -55,7 +55,9 @@ keep(dispatcher, held)
 for fence in pairs(owned) do
   local entry = read_entry(fence)
   if entry.id and (tonumber(entry.leased_us) or math.huge) < tonumber(known_us) then
-    local request = holds(entry.id, fence) and read_request(entry.id)
+    local held = holds(entry.id, fence)
+    local request = held and read_request(entry.id)
+    if held and not request then end_damaged(entry.id, ttl_ms) end
     if request then postpone(entry.id, request, now_us, false, poison_after, now_us, ttl_ms) end
     release(fence, entry.upstream)
   end

@@ -19,13 +19,12 @@ EACH    fence      text    the entry of `run`
         pause_us   int     how long nothing more goes to this upstream; 0: not at all
         reason     text    of the pause; rate counts as a 429
         note       text    JSON object for the history: attempt, at, upstream, status, error
-RETURNS per request: delayed | expired | lost (no longer the caller's)
+RETURNS per request: delayed | expired | dead (damaged by another's hand) | lost (no longer the caller's)
 ]]
 -- @include clock keys lanes places outcome wake holder release history postponing bucket
 
 local now_us = read_clock_us()
-local settings = redis.call('HMGET', config, 'reply_ttl_ms', 'poison_after')
-local ttl_ms, poison_after = tonumber(settings[1]) or 0, tonumber(settings[2]) or math.huge
+local ttl_ms, poison_after = read_reply_ttl_ms(), tonumber(redis.call('HGET', config, 'poison_after')) or math.huge
 
 -- A pause only ever moves later; one dispatcher's news holds for all, for every lease reads it.
 local function pause(upstream, pause_us, reason)
@@ -37,8 +36,12 @@ local function pause(upstream, pause_us, reason)
 end
 
 local function give_back(fence, id, delay_us, used, sent, note)
-  local request = holds(id, fence) and read_request(id)
-  if not request then return 'lost' end
+  if not holds(id, fence) then return 'lost' end
+  local request = read_request(id)
+  if not request then
+    end_damaged(id, ttl_ms)
+    return 'dead'
+  end
   add_note(id, note)
   if used > 0 then redis.call('HINCRBY', request_key(id), 'attempts', used) end
   if sent then redis.call('HINCRBY', sched, 'retries', 1) end

@@ -18,16 +18,17 @@ RETURNS per request: ok | late (an outcome was there before; this one is dropped
 ]]
 -- @include keys lanes places outcome wake release
 
-local ttl_ms = tonumber(redis.call('HGET', config, 'reply_ttl_ms')) or 0
+local ttl_ms = read_reply_ttl_ms()
 
 local function settle(id, fence, reply)
-  local request, kept = read_request(id), redis.call('GET', reply_key(id))
+  local kept = redis.call('GET', reply_key(id))
+  local request = read_request(id) or not kept and salvage(id)
   if kept == reply then return 'ok' end -- said again, for the first answer to it got lost
   if not request or kept then
     redis.call('HINCRBY', sched, 'late', 1)
     return 'late'
   end
-  if request.place ~= 'run ' .. fence then leave_place(id, request.place, request.lane, request.agent) end
+  if request.place and request.place ~= 'run ' .. fence then leave_place(id, request.place, request.lane, request.agent) end
   finish(id, request, 'ok', reply, ttl_ms)
   return 'ok'
 end

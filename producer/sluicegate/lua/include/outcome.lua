@@ -33,20 +33,56 @@ local function finish(id, request, state, reply, ttl_ms, keep_ms)
   redis.call('HINCRBY', sched, state, 1)
   redis.call('SET', reply_key(id), reply, 'PX', keep_ms or ttl_ms)
   for producer in string.gmatch(request.watchers or '', '%S+') do ring_bell(producer, id, reply) end
-  if request.key and request.key ~= '' then redis.call('PEXPIRE', idempotency_key(request.agent, request.key), ttl_ms) end
+  if request.key and request.key ~= '' then redis.call('PEXPIRE', idempotency_key(request.agent, request.key), keep_ms or ttl_ms) end
   if keep_ms then redis.call('PEXPIRE', request_key(id), keep_ms) else redis.call('DEL', request_key(id)) end
 end
 
 local FINISH_FIELDS = { 'agent', 'lane', 'place', 'key', 'watchers', 'bytes', 'digest', 'sends', 'deadline_us', 'accepted_us', 'attempts' }
 
--- Nil where there is no request, or one that another's hand has damaged: the lease sorts those out.
+local COUNTS = { 'bytes', 'sends', 'attempts', 'accepted_us', 'deadline_us' }
+
+local function is_count(value) return value and #value <= 16 and string.find(value, '^%d+$') end
+
+-- Nil where there is no request, or one that another's hand has damaged: then nothing of it can be relied on.
 local function read_request(id)
   local values = redis.call('HMGET', request_key(id), unpack(FINISH_FIELDS))
   local request = {}
   for at, field in ipairs(FINISH_FIELDS) do request[field] = values[at] or nil end
-  local placed = EPOCH_US[request.lane] and string.find(request.place or '', '^%a+ %d+%-%d+$')
-  local whole = placed and request.agent and request.digest and tonumber(request.accepted_us) and tonumber(request.deadline_us)
+  local whole = EPOCH_US[request.lane] and split_place(request.place) and request.agent and request.digest
+  for _, field in ipairs(COUNTS) do whole = whole and is_count(request[field]) end
   return whole and request or nil
+end
+
+local SEARCHED_MOST = 1000
+
+local function find_delayed(id)
+  for _, found in ipairs(redis.call('XRANGE', retry, '-', '+', 'COUNT', SEARCHED_MOST)) do
+    if found[2][2] == id then return found[1] end
+  end
+end
+
+-- What can still be used of a damaged request, nil where there is none. It leaves where it was delayed, and its deadline; an entry of a
+-- backlog or of `run` goes when somebody comes upon it.
+local function salvage(id)
+  if redis.call('EXISTS', request_key(id)) == 0 then return nil end
+  local watchers = redis.call('HGET', request_key(id), 'watchers')
+  leave_delay(id, find_delayed(id) or '0-0')
+  redis.call('ZREM', expiry, id)
+  return { watchers = string.match(watchers or '', '^[%w._ -]+$'), bytes = redis.call('HSTRLEN', request_key(id), 'body') }
+end
+
+local DAMAGED_REPLY = '{"v":1,"state":"dead","agent":"","digest":"","reason":"undecodable","error":"what Redis kept of it is damaged"}\n'
+
+-- Whoever waits for a request that another's hand has damaged is told, as far as it still says who that is.
+local function end_damaged(id, ttl_ms)
+  local request = salvage(id)
+  if request then finish(id, request, 'dead', DAMAGED_REPLY, ttl_ms) end
+end
+
+-- How long outcomes are kept. Where somebody has deleted the policy, an hour: what was paid for is kept all the same.
+local function read_reply_ttl_ms()
+  local ttl_ms = tonumber(redis.call('HGET', config, 'reply_ttl_ms'))
+  return ttl_ms and ttl_ms >= 1 and ttl_ms < 1e15 and ttl_ms or 3600000
 end
 
 -- What its last call came to: whoever waited in vain wants to know why. Notes are JSON objects, joined by commas.
@@ -65,6 +101,6 @@ end
 
 local function finish_unanswered(id, request, state, now_us, ttl_ms)
   local reply = describe_end(id, request, state, now_us, '')
+  finish(id, request, state, reply, ttl_ms) -- first: broken off after it, an entry is left over, and no loss
   leave_place(id, request.place, request.lane, request.agent)
-  finish(id, request, state, reply, ttl_ms)
 end

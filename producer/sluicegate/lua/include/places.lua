@@ -1,8 +1,10 @@
 -- places: where a waiting request is, and how it leaves there. `place` in the request's hash is '<stream> <entry>'.
 local STATES = { backlog = 'waiting', run = 'in_flight', retry = 'delayed', dead = 'dead' }
 
+-- Nothing where another's hand has written what is no entry of a stream: Redis would refuse it, and break off whatever comes along.
 local function split_place(place)
-  return string.match(place or '', '^(%a+) (%S+)$')
+  local stream, ms, number = string.match(place or '', '^(%a+) (%d+)%-(%d+)$')
+  if stream and #ms <= 15 and #number <= 18 then return stream, ms .. '-' .. number end
 end
 
 local function enter_backlog(id, lane, agent)

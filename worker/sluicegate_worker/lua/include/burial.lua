@@ -22,14 +22,3 @@ local function bury_undecodable(found, where, id, now_us, dead_ttl_ms)
   bury({ id = id, agent = '', reason = 'undecodable', status = '', attempts = 0, history = '', error = 'an entry of ' .. where ..
     ' that names ' .. (id == '' and 'no request: ' or 'a damaged request: ') .. table.concat(text, ' ') }, now_us, dead_ttl_ms)
 end
-
-local DAMAGED_REPLY = '{"v":1,"state":"dead","agent":"","digest":"","reason":"undecodable","error":"what Redis kept of it is damaged"}\n'
-
--- Whoever waits for a request that another's hand has damaged is told, as far as it still says who that is.
-local function end_damaged(id, ttl_ms)
-  local watchers, bytes, place = unpack(redis.call('HMGET', request_key(id), 'watchers', 'bytes', 'place'))
-  local entry = string.match(place or '', '^retry (%d+%-%d+)$')
-  if entry then leave_delay(id, entry) end
-  redis.call('ZREM', expiry, id)
-  finish(id, { watchers = string.match(watchers or '', '^[%w._ -]+$'), bytes = bytes }, 'dead', DAMAGED_REPLY, ttl_ms)
-end

@@ -1,7 +1,7 @@
 -- picking: whose request is next. Retries in due order have a share of the slots, lane batch a minimum, and within a lane the
 -- agent with the smallest virtual time is next. Nothing is moved here but the ring.
 local CARRIED = { 'accepted_us', 'lane', 'agent', 'place', 'attempts', 'sends', 'deadline_us', 'head', 'body', 'digest' }
-local FORMS = { accepted_us = '^%d+$', agent = '^[%w._-]+$', place = '^%a+ %d+%-%d+$', attempts = '^%d+$', sends = '^%d+$',
+local FORMS = { accepted_us = '^%d+$', agent = '^[%w._-]+$', attempts = '^%d+$', sends = '^%d+$',
   deadline_us = '^%d+$', digest = '^%w+$' }
 local LOST_AT_ONCE = 100
 local picker = { cursors = {}, taken = {}, due_at = 1, lost = 0 }
@@ -29,7 +29,12 @@ local function read_carried(id)
   for at, field in ipairs(CARRIED) do
     if not carried[at] or not string.find(carried[at], FORMS[field] or '') then return nil end
   end
-  return EPOCH_US[carried[2]] and carried
+  return EPOCH_US[carried[2]] and split_place(carried[4]) and carried
+end
+
+-- What broke off after its outcome was written has left only its entry behind.
+local function has_ended(id)
+  return id and redis.call('EXISTS', request_key(id)) == 0 and redis.call('EXISTS', reply_key(id)) == 1
 end
 
 -- The next entry of the agent's backlog that this call has not taken yet, and how many lie behind it.
@@ -66,6 +71,7 @@ local function pick_fresh(lane)
     if not entry then -- this call has taken or dropped all it had
       park(lane, agent, start_us)
       picker.lost = picker.lost + 1
+    elseif not carried and has_ended(id) then return { double = true, from = backlog, entry = entry[1] }
     elseif not carried then return { undecodable = entry[2], id = id, from = backlog, entry = entry[1] }
     elseif carried[4] ~= 'backlog ' .. entry[1] then return { double = true, from = backlog, entry = entry[1] }
     elseif tonumber(carried[7]) <= picker.now_us then return { expired = id, from = backlog }
@@ -84,6 +90,7 @@ local function pick_retry()
   local id = picker.due[picker.due_at]
   picker.due_at = picker.due_at + 1
   local carried = read_carried(id)
+  if not carried and has_ended(id) then return { double = true, due = id } end
   if not carried then return { undecodable = { id }, id = id, due = id } end
   local lane, agent = carried[2], carried[3]
   local stream, entry = split_place(carried[4])
