@@ -218,6 +218,7 @@ if flying then
 end
 answer_expired()
 promote_due()
+end_patience(now_us, poison_after)
 local company, lone = 'all', nil
 if count > 0 then company, lone = choose_company(dispatcher, now_us, lease_us) end
 local buckets = {}

@@ -1,6 +1,9 @@
 -- solitude: what may have been the death of its dispatchers is leased alone, so that the next crash tells. One such request in a pool
 -- at a time; the dispatcher that is chosen for it leases nothing else until it is empty, and then nothing but it.
 
+local PATIENCE_US = 30000000
+local PAROLED_AT_ONCE = 50
+
 -- Whether the request is still what the pool is being careful about: it flies, or could.
 local function concerns(id, now_us)
   local stream = split_place(redis.call('HGET', request_key(id), 'place') or '')
@@ -25,4 +28,18 @@ local function choose_company(dispatcher, now_us, lease_us)
   redis.call('HSET', sched, 'lone', id, 'lone_dispatcher', dispatcher, 'lone_until_us', now_us + lease_us)
   if redis.call('XPENDING', run, 'dispatchers', '-', '+', 1, dispatcher)[1] then return 'none' end
   return 'one', id
+end
+
+-- Who waits for long to be leased alone, behind slow calls or many others, is tried in company once more: its deadline runs. After
+-- the next crash it has to wait for its turn, so that poison kills in company once more at most.
+local function end_patience(now_us, poison_after)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', suspects, '-inf', now_us - PATIENCE_US, 'LIMIT', 0, PAROLED_AT_ONCE)) do
+    local place, agent, crashes = unpack(redis.call('HMGET', request_key(id), 'place', 'agent', 'crashes'))
+    local stream, entry = split_place(place)
+    if stream == 'retry' and (tonumber(crashes) or 0) < poison_after and redis.call('HGET', sched, 'lone') ~= id then
+      local due_us = redis.call('ZSCORE', suspects, id)
+      leave_delay(id, entry)
+      enter_delay(id, agent, due_us, 'retry')
+    end
+  end
 end
