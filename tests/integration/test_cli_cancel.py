@@ -90,7 +90,7 @@ async def test_a_damaged_request_does_not_keep_it_going(sluicegate: CommandLine,
         damaged, whole = [await producer.submit(PATH, {}) for _ in range(2)]
     await client.hdel(f"sg:{{chat}}:request:{damaged.id}", "digest")
     ended = await sluicegate("cancel", "--agent", "ann", "--all")
-    assert (ended.code, ended.out) == (0, "cancelled 1\nunknown 1\n")
+    assert (ended.code, ended.out) == (0, "cancelled 1\ndead 1\n")
     assert (await sluicegate("result", whole.id, "--json")).document["state"] == "cancelled"
 
 

@@ -2,12 +2,13 @@
 
 from itertools import combinations, pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sluicegate_worker.registry import price_us
 from support.properties import PROPERTY
-from support.scripts import HORIZON_US, START_US, Bench, make_policy, make_upstream
+from support.scripts import HORIZON_US, SECOND_US, START_US, Bench, make_policy, make_upstream
 
 DISPATCHERS = st.integers(1, 8)
 MOVES = st.lists(
@@ -104,3 +105,19 @@ async def test_no_slot_lies_beyond_the_horizon(bench: Bench) -> None:
         bench.advance(step_us)
         for leased in (await bench.lease()).leased:
             assert bench.now_us <= leased.slot_us <= bench.now_us + HORIZON_US
+
+
+@pytest.mark.parametrize("heard_by", ["lease", "renew"])
+async def test_a_clock_that_went_back_holds_nobody_up(bench: Bench, heard_by: str) -> None:
+    """Neither the debt nor a pause becomes longer by the step, and the next slot keeps its distance."""
+    await bench.submit("ann", 3)
+    [first] = await bench.take()
+    await bench.retry(first, pause_us=3 * SECOND_US, reason="rate", delay_us=0)
+    bench.now_us -= 60 * SECOND_US
+    if heard_by == "renew":
+        await bench.renew("d1")
+    assert (await bench.lease(count=1)).leased == []
+    bench.advance(3 * SECOND_US)
+    [second] = (await bench.lease(count=1)).leased
+    assert 3 * SECOND_US <= second.slot_us - (first.slot_us - 60 * SECOND_US) <= 3 * SECOND_US + SECOND_US // 10
+    bench.slots.clear()  # they are in order by two clocks

@@ -33,10 +33,13 @@ class Repairs:
                 _log.error("pool %s could not be mended: %s", self._keys.pool, trouble)
 
     async def mend(self) -> None:
-        """All who meet the same damage in one moment wait for one repair. Raises StoreUnavailable."""
+        """All who meet the same damage in one moment wait for one repair; who comes later, for the next, a second after
+        it, so that what cannot be mended keeps nobody busy. Raises StoreUnavailable."""
+        met_at = time.monotonic()
         async with self._one:
-            if time.monotonic() - self._ended_at < _AGAIN_S:
+            if self._ended_at > met_at:
                 return
+            await asyncio.sleep(max(0.0, self._ended_at + _AGAIN_S - time.monotonic()))
             try:
                 for sentence in await mend(self._store, self._keys):
                     _log.error("pool %s was damaged by other hands: %s", self._keys.pool, sentence)

@@ -79,18 +79,18 @@ async def cancel(store: Store, pool: str | None, request_id: str) -> str:
 
 
 async def cancel_agent(store: Store, pool: str, agent: str) -> Counter[str]:
-    """How many came to which final state. What moves while it is listed is looked for again, until nothing is left of
-    what there was at first."""
+    """How many came to which final state. What moves while it is listed can be overlooked, so it is listed until
+    nothing is left of what there was at first, twice in a row."""
     states: Counter[str] = Counter()
     seen: set[str] = set()
-    began_s = 0.0
-    while True:
+    began_s, in_vain = 0.0, 0
+    while in_vain < 2:
         now_s, items = await collect_pending(store, pool, Filter(agent=agent))
         began_s = began_s or now_s
         ids = [item.id for item in items if item.enqueued_at <= began_s and item.id not in seen]
-        if not ids:
-            return states
+        in_vain = 0 if ids else in_vain + 1
         seen.update(ids)
         for portion in in_portions(ids):
             answers: list[bytes] = await CANCEL(store, PoolKeys(pool), (), [(one,) for one in portion])
             states.update(state.decode() for state in answers)
+    return states

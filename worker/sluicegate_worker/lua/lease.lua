@@ -116,7 +116,7 @@ local function drop(picked)
     local damaged = picked.id and redis.call('EXISTS', request_key(picked.id)) == 1
     bury_undecodable(picked.undecodable, picked.from or 'due', damaged and picked.id or '', now_us, dead_ttl_ms)
     if damaged then
-      if picked.from then redis.call('HINCRBY', sched, 'waiting', -1) end
+      if picked.from and redis.call('XDEL', picked.from, picked.entry) == 1 then redis.call('HINCRBY', sched, 'waiting', -1) end
       end_damaged(picked.id, reply_ttl_ms)
     end
     undecodable = undecodable + 1

@@ -61,14 +61,16 @@ local function find_delayed(id)
   end
 end
 
--- What can still be used of a damaged request, nil where there is none. It leaves where it was delayed, and its deadline; an entry of a
--- backlog or of `run` goes when somebody comes upon it.
+-- What can still be used of a damaged request, nil where there is none. It leaves where it waits, as far as that can be told; else an
+-- entry of a backlog or of `run` goes when somebody comes upon it.
 local function salvage(id)
   if redis.call('EXISTS', request_key(id)) == 0 then return nil end
-  local watchers = redis.call('HGET', request_key(id), 'watchers')
+  local watchers, bytes, place, lane, agent = unpack(redis.call('HMGET', request_key(id), 'watchers', 'bytes', 'place', 'lane', 'agent'))
+  if split_place(place) and EPOCH_US[lane] and agent then leave_place(id, place, lane, agent) end
   leave_delay(id, find_delayed(id) or '0-0')
   redis.call('ZREM', expiry, id)
-  return { watchers = string.match(watchers or '', '^[%w._ -]+$'), bytes = redis.call('HSTRLEN', request_key(id), 'body') }
+  return { watchers = string.match(watchers or '', '^[%w._ -]+$'),
+    bytes = is_count(bytes) and bytes or redis.call('HSTRLEN', request_key(id), 'body') }
 end
 
 local DAMAGED_REPLY = '{"v":1,"state":"dead","agent":"","digest":"","reason":"undecodable","error":"what Redis kept of it is damaged"}\n'

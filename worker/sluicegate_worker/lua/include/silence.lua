@@ -1,10 +1,26 @@
 -- silence: when a dispatcher last spoke. After a silence of everybody it was the server that slept, or the network, and not the
 -- workers: then nothing is taken from anybody for one lease, in which those who live renew.
 
+-- What lies ahead by the clock lies no further ahead because that was set back: debts, pauses, whose turn it is.
+local function turn_back(step_us)
+  for _, field in ipairs(redis.call('HKEYS', config)) do
+    local upstream = string.match(field, '^price_us:(.+)$')
+    for _, moment in ipairs(upstream and redis.call('HKEYS', upstream_key(upstream)) or {}) do
+      if moment == 'last_slot_us' or moment == 'pause_until_us' or string.find(moment, '^tat_us:') then
+        local ahead_us = tonumber(redis.call('HGET', upstream_key(upstream), moment)) or 0
+        redis.call('HSET', upstream_key(upstream), moment, math.max(0, ahead_us - step_us))
+      end
+    end
+    if upstream then redis.call('HDEL', upstream_key(upstream), 'turn', 'turn_until_us') end
+  end
+  redis.call('HDEL', sched, 'asleep_until_us', 'watch', 'watch_until_us')
+end
+
 -- Returns until when nothing may be reclaimed. A clock that went back counts as a silence.
 local function note_voice(now_us, lease_us)
   local state = redis.call('HMGET', sched, 'spoke_us', 'grace_until_us')
   local silence_us, grace_until_us = now_us - (tonumber(state[1]) or 0), tonumber(state[2]) or 0
+  if silence_us < 0 then turn_back(-silence_us) end
   if silence_us < 0 or silence_us > lease_us / 3 then
     grace_until_us = math.max(now_us + lease_us, silence_us > 0 and grace_until_us or 0)
     redis.call('HSET', sched, 'spoke_us', now_us, 'grace_until_us', grace_until_us)
