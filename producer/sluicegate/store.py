@@ -111,7 +111,8 @@ class Store:
         except (RedisError, RedisClusterException) as error:
             if any(words in str(error) for words in _ACL_IN_SCRIPT):
                 raise self._refused(error) from error
-            raise StoreUnavailable(f"{self.place} answered: {error}", str(error)) from error
+            cure = "; `sluicegate doctor` looks for damaged keys" if "user_script" in str(error) else ""
+            raise StoreUnavailable(f"{self.place} answered: {error}{cure}", str(error)) from error
 
     def _refused(self, error: Exception) -> StoreUnavailable:
         return StoreUnavailable(

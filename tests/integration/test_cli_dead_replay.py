@@ -44,7 +44,7 @@ async def test_by_id_the_others_are_done_and_the_missing_named(sluicegate: Comma
     ended = await sluicegate("dead", "replay", ids[0], "nobody", ids[2], ids[0])
     assert (ended.code, ended.out) == (1, "replayed: 2\n")
     assert ended.err == (
-        "sluicegate: request nobody is not dead, or nothing of it is kept: `sluicegate result nobody` says more\n"
+        "sluicegate: request nobody is not dead, or nothing of it is kept: try `sluicegate result nobody`\n"
     )
     assert await list_states(client, ids) == ["backlog", "dead", "backlog"]
     told = await sluicegate("dead", "replay", ids[0], ids[1], "--json", "--pool", POOL)
@@ -110,10 +110,10 @@ async def test_hundreds_go_in_portions(sluicegate: CommandLine, client: Redis) -
 
 
 BAD = [
-    ([], "name dead letters by ID, or all of them by --all"),
-    (["a", "--all"], "name dead letters by ID, or all of them by --all"),
+    ([], "name dead letters by ID, or say --all; --agent"),
+    (["a", "--all"], "name dead letters by ID, or say --all; --agent"),
     (["a", "--agent", "ann"], "with IDs leave them out"),
-    (["--agent", "ann"], "name dead letters by ID, or all of them by --all"),
+    (["--agent", "ann"], "name dead letters by ID, or say --all; --agent"),
     (["--all"], "there is no terminal to ask at: say --yes"),
     (["--all", "--yes", "--reason", "boredom"], "--reason"),
     (["--all", "--yes", "--since", "-1"], "--since"),

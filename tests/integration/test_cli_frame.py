@@ -82,7 +82,7 @@ def test_help_imports_no_command() -> None:
     code = "import sys; from sluicegate_worker.cli import run; run(['--help']); print('MODULES', *sys.modules)"
     modules = run([sys.executable, "-c", code]).stdout.split("MODULES")[1].split()
     found = {name for name in modules if name.startswith("sluicegate_worker.cli.")}
-    assert found == {"sluicegate_worker.cli.output"}
+    assert found == {"sluicegate_worker.cli.naming", "sluicegate_worker.cli.output"}
     assert not {"aiohttp", "rich", "uvloop"} & set(modules)
 
 
@@ -111,6 +111,7 @@ def test_without_click_it_says_what_to_install() -> None:
 
 def test_an_unknown_command_names_the_nearest() -> None:
     assert_refused(sluicegate("dispach"), "there is no command 'dispach'; did you mean dispatch?")
+    assert_refused(sluicegate("dead", "replai"), "there is no command 'replai'; did you mean replay?")
     assert_refused(sluicegate("xyzzy"), f"the commands are {', '.join(COMMANDS)}")
     assert_refused(sluicegate(""), "there is no command ''")
     assert_refused(sluicegate("a\nb\x1b[2J"), r"there is no command 'a\nb\x1b[2J'")

@@ -47,8 +47,8 @@ async def test_by_id_the_others_are_done_and_the_missing_named(sluicegate: Comma
         delayed: "due", "nobody": "unknown", answered.id: "ok", waiting: "waiting",
     }  # fmt: skip
     assert told.err.splitlines() == [
-        "sluicegate: request nobody is not pending (unknown): `sluicegate result nobody` says more",
-        f"sluicegate: request {answered.id} is not pending (ok): `sluicegate result {answered.id}` says more",
+        "sluicegate: request nobody is not pending (unknown): it was never accepted, or is long over",
+        f"sluicegate: request {answered.id} is not pending (ok): see `sluicegate result {answered.id}`",
     ]
     assert await list_due(client) == [delayed]
     assert (await sluicegate("pending", "retry-now", waiting, other)).code == 0

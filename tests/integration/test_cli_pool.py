@@ -122,4 +122,4 @@ async def test_apply_needs_its_server(sluicegate: CommandLine, file: Path) -> No
 
 async def test_pool_alone_or_with_another_word_is_wrong(sluicegate: CommandLine) -> None:
     assert (await sluicegate("pool")).code == 2
-    assert_refused(await sluicegate("pool", "destroy"), "No such command 'destroy'")
+    assert_refused(await sluicegate("pool", "destroy"), "there is no command 'destroy'; the commands are ")

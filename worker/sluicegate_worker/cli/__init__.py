@@ -3,12 +3,12 @@
 import importlib
 import os
 import sys
-from difflib import get_close_matches
 from typing import Any
 
 import click
 
 from sluicegate.errors import InvalidRequest, SluicegateError, StoreUnavailable
+from sluicegate_worker.cli.naming import NamingGroup
 from sluicegate_worker.cli.output import (
     EXIT_BAD_NEWS,
     EXIT_INTERRUPTED,
@@ -35,7 +35,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(NamingGroup):
     """Imports a command's module only when that command runs or explains itself."""
 
     def list_commands(self, _: click.Context) -> list[str]:
@@ -46,15 +46,6 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"{__name__}.{cmd_name.replace('-', '_')}").command
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            cure = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(COMMANDS)}"
-            raise click.UsageError(f"there is no command {args[0]!r:.80}; {cure}")
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

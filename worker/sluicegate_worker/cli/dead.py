@@ -9,6 +9,7 @@ from sluicegate_worker.cli.dead_export import export
 from sluicegate_worker.cli.dead_replay import drop, replay
 from sluicegate_worker.cli.dead_selection import filter_options, make_filter
 from sluicegate_worker.cli.dossier import show_dossier
+from sluicegate_worker.cli.naming import NamingGroup
 from sluicegate_worker.cli.options import (
     body_option,
     cursor_option,
@@ -26,7 +27,7 @@ from sluicegate_worker.observe.request import Kept, describe_dead, read_requests
 HEADINGS = ("id", "agent", "reason", "status", "attempts", "dead at (UTC)", "error")
 
 
-@click.group("dead")
+@click.group("dead", cls=NamingGroup)
 def command() -> None:
     """What was given up."""
 

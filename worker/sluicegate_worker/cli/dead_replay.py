@@ -111,7 +111,7 @@ def _name_failures(verb: Verb, results: list[tuple[str, str]]) -> int:
         if word == "full":
             complain(f"request {one} stays dead: its backlog is full; try again when there is room")
         else:
-            complain(f"request {one} is not dead, or nothing of it is kept: `sluicegate result {one}` says more")
+            complain(f"request {one} is not dead, or nothing of it is kept: try `sluicegate result {one}`")
     return EXIT_BAD_NEWS if failures else EXIT_OK
 
 

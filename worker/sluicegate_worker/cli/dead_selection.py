@@ -76,7 +76,7 @@ def make_filter(agent: str | None, reason: str | None, since: float | None) -> D
 def make_selection(pool: str | None, ids: tuple[str, ...], wanted: DeadFilter, *, everything: bool) -> Selection:
     """Raises click.UsageError where it is not clear what is meant."""
     if bool(ids) == everything:
-        raise click.UsageError("name dead letters by ID, or all of them by --all")
+        raise click.UsageError("name dead letters by ID, or say --all; --agent, --reason and --since then narrow it")
     if ids and wanted != DeadFilter():
         raise click.UsageError("--agent, --reason and --since choose among --all; with IDs leave them out")
     return Selection(pool, list(dict.fromkeys(check_name("id", one) for one in ids)), wanted)

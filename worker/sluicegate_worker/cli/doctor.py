@@ -49,7 +49,7 @@ def _read_settings(config_path: str | None, redis_url: str | None) -> tuple[Sett
     try:
         settings = find_settings_here(config_path, redis_url)
     except SettingsError as error:
-        return None, [Check("settings", False, str(error), "correct the file")]
+        return None, [Check("settings", False, str(error), "correct the file, or name another with --config")]
     return settings, check_settings(settings) if settings is not None else [Check("settings", True, "no file here")]
 
 

@@ -10,6 +10,7 @@ from sluicegate.names import check_name
 from sluicegate.store import Store
 from sluicegate_worker.cli.asking import ask, choose_pool, in_portions, list_pools_to_search, unknown_request
 from sluicegate_worker.cli.dossier import show_dossier
+from sluicegate_worker.cli.naming import NamingGroup
 from sluicegate_worker.cli.numbers import Finite
 from sluicegate_worker.cli.options import (
     body_option,
@@ -45,7 +46,7 @@ HEADINGS = (
 )
 
 
-@click.group("pending")
+@click.group("pending", cls=NamingGroup)
 def command() -> None:
     """What waits, is in flight or delayed."""
 
@@ -177,7 +178,9 @@ def retry_now(
     else:
         click.echo(", ".join(f"{state} {count}" for state, count in sorted(counts.items())) or "nothing is delayed")
     for one in missed:
-        complain(f"request {one} is not pending ({states[one]}): `sluicegate result {one}` says more")
+        known = states[one] != "unknown"
+        more = f"see `sluicegate result {one}`" if known else "it was never accepted, or is long over"
+        complain(f"request {one} is not pending ({states[one]}): {more}")
     return EXIT_BAD_NEWS if missed else EXIT_OK
 
 

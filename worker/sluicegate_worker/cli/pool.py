@@ -10,6 +10,7 @@ from sluicegate.errors import StoreUnavailable
 from sluicegate.keys import PoolKeys
 from sluicegate.store import Store
 from sluicegate_worker.cli.asking import ask, choose_pools
+from sluicegate_worker.cli.naming import NamingGroup
 from sluicegate_worker.cli.options import config_option, json_option, redis_url_option
 from sluicegate_worker.cli.output import complain, escape, print_document
 from sluicegate_worker.cli.person import name_person
@@ -21,7 +22,7 @@ from sluicegate_worker.settings_file import load_settings_here
 SCHEMA = 1
 
 
-@click.group("pool")
+@click.group("pool", cls=NamingGroup)
 def command() -> None:
     """The settings in force."""
 
