@@ -4,24 +4,10 @@ import json
 
 import pytest
 
+from support.reclaims import crash, live
 from support.scripts import SECOND_US, Bench, make_policy
-from support.waiting import wait_until
 
 LEASE_US = 10 * SECOND_US
-
-
-async def live(bench: Bench, seconds: float, dispatcher: str = "alive") -> None:
-    """Time passes, in which somebody speaks."""
-    for _ in range(round(seconds / 2)):
-        bench.advance(2 * SECOND_US)
-        await bench.lease(dispatcher, count=0)
-
-
-async def crash(bench: Bench, times: int = 1) -> None:
-    """The one request is leased by somebody who is never heard of again."""
-    for number in range(times):
-        await bench.take(dispatcher=f"crashed-{number}")
-        await live(bench, 14)
 
 
 async def test_it_comes_back_after_a_lease_and_not_before(bench: Bench) -> None:
@@ -232,48 +218,3 @@ async def test_a_crash_in_company_is_not_poison(bench: Bench) -> None:
     await live(bench, 14)
     assert await bench.outcome(request_id) is None
     assert await bench.redis.zscore(bench.keys.fixed("suspects"), request_id) is not None
-
-
-@pytest.mark.parametrize("lease_s", [10, 3600])
-async def test_a_shorter_lease_holds_once_everybody_can_have_heard_of_it(bench: Bench, lease_s: float) -> None:
-    """Until then each renews in the rhythm of the longer one."""
-    await bench.apply(make_policy(lease_s=lease_s))
-    await bench.submit("ann", 1, deadline_us=3600 * SECOND_US)
-    [held] = await bench.take()
-    await live(bench, 2)
-    await bench.apply(make_policy(lease_s=1))
-    for _ in range(40):
-        bench.advance(SECOND_US // 5)
-        await bench.lease("d2", count=0)
-    assert await bench.renew("d1", held) == {}
-    for _ in range(20):
-        bench.advance(SECOND_US // 5)
-        await bench.lease("d2", count=0)
-    assert await bench.state(held.id) == "retry"
-
-
-async def test_who_crashed_is_struck_from_the_group_in_the_end(bench: Bench) -> None:
-    """But not while it still holds something: what it was given would be forgotten with it."""
-    await bench.apply(make_policy(rpm=None))
-    await bench.submit("ann", 150)
-    await bench.take(150, "crashed")
-    await live(bench, 8)
-
-    async def list_group() -> dict[str, int]:
-        """Who is in it, and for how many milliseconds each was silent by the server's own clock."""
-        found = await bench.redis.xinfo_consumers(bench.keys.fixed("run"), "dispatchers")
-        return {one["name"]: one["idle"] for one in found}
-
-    async def is_absent() -> bool:
-        return (await list_group())["crashed"] > 20
-
-    await wait_until(is_absent, "it was silent for ninety leases, which are short here")
-    await bench.redis.hset(bench.keys.fixed("config"), "lease_us", 100)
-    await bench.redis.hdel(bench.keys.fixed("sched"), "grace_until_us")
-    for _ in range(100):
-        bench.now_us += 30  # without a look at the group, which would be taken for a sign of life
-        await bench.redis.hdel(bench.keys.fixed("sched"), "reclaim_at_us", "roll_call_at_us")
-        await bench.lease("d2", count=1)  # the roll is called while something is in flight
-    assert set(await list_group()) == {"d2"}
-    held = await bench.redis.xpending(bench.keys.fixed("run"), "dispatchers")
-    assert held["pending"] == await bench.redis.xlen(bench.keys.fixed("run"))

@@ -3,13 +3,8 @@
 import pytest
 
 from sluicegate_worker.rows import Grant
+from support.reclaims import live
 from support.scripts import SECOND_US, Bench
-
-
-async def live(bench: Bench, seconds: float) -> None:
-    for _ in range(round(seconds / 2)):
-        bench.advance(2 * SECOND_US)
-        await bench.lease("alive", count=0)
 
 
 async def make_suspects(bench: Bench, count: int = 1) -> list[str]:

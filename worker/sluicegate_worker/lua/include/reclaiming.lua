@@ -61,7 +61,7 @@ end
 -- Once a second is often enough for a whole pool.
 local function reclaim(now_us, lease_us, grace_until_us, terms)
   local next_us = tonumber(redis.call('HGET', sched, 'reclaim_at_us')) or 0
-  if grace_until_us > now_us or next_us > now_us and next_us <= now_us + RECLAIM_STEP_US then return end
+  if grace_until_us > now_us or next_us > now_us then return end
   local silent = redis.call('XPENDING', run, 'dispatchers', 'IDLE', math.ceil(lease_us / 1000), '-', '+', RECLAIMED_AT_ONCE)
   for _, found in ipairs(silent) do
     local fence, holder = found[1], found[2]
