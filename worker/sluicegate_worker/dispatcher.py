@@ -35,9 +35,8 @@ class Dispatcher:
     """Serves all pools of `settings`, with at most `concurrency` calls in flight per pool.
 
     `async with Dispatcher(settings): …` runs it in the background and drains it at the end; `await
-    Dispatcher(settings).run()`
-    runs until `stop` is called. Draining takes nothing new and waits for the calls that are in flight.
-    Raises SettingsError or StoreUnavailable before anything is started.
+    Dispatcher(settings).run()` runs until `stop` is called. Draining takes nothing new and waits for the calls that are
+    in flight. Raises SettingsError or StoreUnavailable before anything is started.
     """
 
     def __init__(self, settings: Settings, *, concurrency: int = 200) -> None:

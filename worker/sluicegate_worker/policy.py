@@ -2,15 +2,12 @@
 
 0. The provider's final answer, a 4xx of the caller's own making included, goes to the agent as it is.
 1. A 429 is about the key: the whole upstream pauses as long as the provider says, and the request waits without using
-an
-   attempt. So it does when the provider is overloaded, when the credentials are refused or the quota is used up.
-2. A 5xx, a time-out or a broken connection uses up an attempt. The next comes after a random time between nothing and
-twice
-   as much as the time before ("full jitter"), or later where the provider says so, so that they never come back
-   together.
-3. When the attempts are used up the request is dead (`attempts`). An answer that is too large, or a redirect, would
-be the
-   same again, so it is dead at once.
+   an attempt. So it does when the provider is overloaded, when the credentials are refused or the quota is used up.
+2. A 5xx, a time-out or a broken connection uses up an attempt, and so does a bug of ours. The next comes after a random
+   time between nothing and twice as much as the time before ("full jitter"), or later where the provider says so, so
+   that they never come back together.
+3. When the attempts are used up the request is dead (`attempts`). An answer that is too large, or a redirect, would be
+   the same again, so it is dead at once.
 4. Its deadline bounds all of it: the script that delays a request answers it as expired once that has passed.
 """
 
