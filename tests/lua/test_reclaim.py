@@ -119,6 +119,24 @@ async def test_cancelled_in_flight_with_its_holder_it_is_only_let_go_of(bench: B
     assert await bench.counter("reclaimed") == 0
 
 
+async def test_what_a_lease_delivered_before_it_broke_off_is_only_let_go_of(bench: Bench) -> None:
+    """The request is still where it waited: taken back, it would be there twice."""
+    [request_id] = await bench.submit()
+    run = bench.keys.fixed("run")
+    await bench.redis.xadd(run, {"id": request_id, "agent": "ann", "upstream": "a"})
+    await bench.redis.xreadgroup("dispatchers", "d1", {run: ">"}, count=1)
+    await bench.redis.hset(bench.keys.upstream("a"), "in_flight", 1)
+    await bench.redis.hset(bench.keys.fixed("sched"), "spoke_us", bench.now_us)
+    for _ in range(6):
+        bench.advance(2 * SECOND_US)
+        await bench.renew("d2")
+    assert (await bench.lease("d2", count=0)).leased == []
+    assert await bench.redis.xlen(run) == 0
+    assert await bench.state(request_id) == "backlog"
+    assert await bench.redis.exists(bench.keys.fixed("retry")) == 0
+    assert await bench.counter("reclaimed") == 0
+
+
 async def test_whoever_would_rather_not_pay_twice_is_not_called_twice(bench: Bench) -> None:
     [request_id] = await bench.submit("ann", on_unknown="dead")
     await bench.take()
