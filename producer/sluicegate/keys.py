@@ -13,7 +13,7 @@ A pool's keys carry the hash tag `{<pool>}`, so that they share one slot of a cl
     run                      STREAM + group    lease adds, settle … remove    never, but empty at rest
     retry                    STREAM            retry adds, lease removes      empty when nothing is delayed
     due                      ZSET id → µs      retry adds, lease removes      empty when nothing is delayed
-    suspects                 ZSET id → µs      lease                          empty when none is to be leased alone
+    suspects                 ZSET id → µs      lease, retry add, lease rem.   empty when none is to be leased alone
     expiry                   ZSET id → µs      enqueue adds, lease removes    empty when nothing waits
     dead                     STREAM            bury adds, replay, drop remove entries end after `dead_ttl_s`
     request:<id>             HASH              enqueue                        deleted at the outcome; TTL while dead

@@ -4,6 +4,10 @@ import pytest
 from redis.asyncio import Redis
 
 from sluicegate import AsyncProducer
+from sluicegate.store import Store
+from sluicegate_worker.cli.cancel import cancel_agent
+from sluicegate_worker.observe.item import Item
+from sluicegate_worker.observe.pending import Filter, collect_pending
 from support.commands import CommandLine, assert_refused
 from support.leaks import assert_at_rest
 from support.served_pool import PATH, POOL, apply_settings, make_settings, serve
@@ -81,6 +85,25 @@ async def test_everything_of_an_agent_is_cancelled(sluicegate: CommandLine, clie
     nothing = await sluicegate("cancel", "--agent", "ann", "--all")
     assert (nothing.code, nothing.out) == (0, "nothing of agent ann is pending\n")
     await assert_at_rest(client, POOL, "another")
+
+
+async def test_what_was_overlooked_while_it_moved_is_found_at_the_second_look(
+    redis_url: str, producer: AsyncProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at one stream and at the next, a request can go from the second into the first."""
+    await apply_settings(make_settings(redis_url))
+    await producer.submit(PATH, {})
+    looks = 0
+
+    async def overlook_once(store: Store, pool: str, wanted: Filter) -> tuple[float, list[Item]]:
+        nonlocal looks
+        looks += 1
+        now_s, items = await collect_pending(store, pool, wanted)
+        return now_s, items if looks > 1 else []
+
+    monkeypatch.setattr("sluicegate_worker.cli.cancel.collect_pending", overlook_once)
+    async with Store(redis_url) as store:
+        assert await cancel_agent(store, POOL, "ann") == {"cancelled": 1}
 
 
 async def test_a_damaged_request_does_not_keep_it_going(sluicegate: CommandLine, client: Redis) -> None:

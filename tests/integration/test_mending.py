@@ -10,9 +10,12 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
 from sluicegate import AsyncProducer, RequestDead, StoreUnavailable
+from sluicegate.keys import PoolKeys
+from sluicegate.store import Store
 from sluicegate.submission import Options
 from sluicegate.wire import Reply
 from sluicegate_worker import Dispatcher
+from sluicegate_worker.repairs import Repairs
 from support.cluster import Cluster
 from support.pools import chat, make_settings
 from support.served_pool import PATH, POOL, apply_settings
@@ -179,3 +182,18 @@ async def test_a_damaged_pool_of_a_cluster_is_mended(cluster: Cluster, upstream:
                 await client.delete(prefix(name))
                 await client.set(prefix(name), "planted")
         assert (await insist(producer)).status == 200
+
+
+async def test_what_is_damaged_right_after_a_repair_is_mended_by_the_next(client: Redis, redis_url: str) -> None:
+    """Whoever asks gets a repair that began after the damage: else it would ask again, and again, in vain."""
+    await apply_settings(make_settings(redis_url))
+
+    async def notice(_: int | None) -> None:
+        return
+
+    async with Store(redis_url) as store:
+        repairs = Repairs(store, PoolKeys(POOL), notice)
+        for name in ("due", "expiry"):
+            await plant(client, name)
+            await repairs.mend()
+            assert await client.exists(prefix(f"aside:{name}"))
