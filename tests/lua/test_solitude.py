@@ -71,6 +71,16 @@ async def test_many_suspects_do_not_keep_retries_waiting(bench: Bench) -> None:
     await bench.settle(lone)
 
 
+async def test_nobody_keeps_asking_while_suspects_wait_for_their_turn(bench: Bench) -> None:
+    """Who is chosen for them comes back by itself; the others wait as long as any idle dispatcher does."""
+    await make_suspects(bench, 3)
+    [lone] = (await bench.lease("d1")).leased
+    grant = await bench.lease("d2")
+    assert (grant.verdict, grant.leased) == ("block", [])
+    assert grant.wait_us > SECOND_US
+    await bench.settle(lone)
+
+
 async def test_who_waits_too_long_for_a_turn_alone_is_tried_in_company_once_more(bench: Bench) -> None:
     suspects = await make_suspects(bench, 3)
     [slow] = (await bench.lease("d1")).leased

@@ -194,10 +194,10 @@ end
 -- With nothing to send now, one dispatcher is up in time for the next that comes due or expires; a token may wake it before.
 local function keep_watch()
   local idle_us = lease_us / 6
-  local next_us = now_us + until_expiry_us()
-  for _, delayed in ipairs({ due, suspects }) do
-    next_us = math.min(next_us, tonumber(redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]) or math.huge)
-  end
+  local next_due_us = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]) or math.huge
+  -- A suspect that is due already waits for its turn alone, and who is chosen for it comes back by itself.
+  local next_suspect = redis.call('ZRANGEBYSCORE', suspects, string.format('(%.0f', now_us), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  local next_us = math.min(now_us + until_expiry_us(), next_due_us, tonumber(next_suspect[2]) or math.huge)
   if next_us - now_us > idle_us then return 'block', idle_us end
   local holder, until_us = unpack(redis.call('HMGET', sched, 'watch', 'watch_until_us'))
   if holder and holder ~= dispatcher and tonumber(until_us) > now_us then return 'block', idle_us end
