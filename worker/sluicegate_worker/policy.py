@@ -36,7 +36,7 @@ def judge_answer(
         return Bury(
             "upstream_error", f"{error} (no final answer; redirects are not followed: check base_url)", answer.status
         )
-    asked_s = read_retry_after_s(answer.headers, now_s)
+    asked_s = read_retry_after_s(answer.headers, answer.body, now_s)
     if kind == "transient":
         return _after_failure(error, answer.status, asked_s, attempts, rules, random)
     jitter_s = jittered_s(sends - 1, rules, random)

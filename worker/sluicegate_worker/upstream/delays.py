@@ -1,36 +1,62 @@
-"""When a provider wants to be asked again: `retry-after-ms`, `Retry-After` in seconds or as a date; pure."""
+"""When a provider wants to be asked again: the first of what it says in headers and body; pure.
 
-import math
+1. `retry-after-ms`.
+2. `Retry-After`, in seconds or as a date.
+3. Google's `RetryInfo` in the body.
+4. The reset of a limit of which nothing remains.
+"""
+
 from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+
+from sluicegate_worker.upstream.durations import (
+    parse_go_duration_s,
+    parse_http_date_s,
+    parse_number,
+    parse_reset_s,
+)
+from sluicegate_worker.upstream.error_body import read_error
 
 DELAY_S_MAX = 3_600.0  # a provider that asks for more is asked once an hour
 
+# What remains of a limit, and when there is more of it.
+_LIMITS = (
+    *((f"x-ratelimit-remaining-{unit}", f"x-ratelimit-reset-{unit}") for unit in ("requests", "tokens")),
+    *(
+        (f"anthropic-ratelimit-{unit}-remaining", f"anthropic-ratelimit-{unit}-reset")
+        for unit in ("requests", "tokens", "input-tokens", "output-tokens")
+    ),
+)
 
-def read_retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
+
+def read_retry_after_s(headers: Mapping[str, str], body: bytes, now_s: float) -> float | None:
     """Seconds from `now_s` (Unix time), between 0 and an hour, or None where nothing usable is said."""
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return min(milliseconds / 1000, DELAY_S_MAX)
-    text = headers.get("retry-after")
-    seconds = _number(text)
-    if seconds is None and text:
-        seconds = _seconds_until(text, now_s)
+    seconds = _asked_by_header_s(headers, now_s)
+    if seconds is None:
+        seconds = _asked_by_body_s(body)
+    if seconds is None:
+        seconds = _spent_limits_open_in_s(headers, now_s)
     return None if seconds is None else min(seconds, DELAY_S_MAX)
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value >= 0 else None
+def _asked_by_header_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    milliseconds = parse_number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    text = headers.get("retry-after")
+    seconds = parse_number(text)
+    if seconds is None and (at_s := parse_http_date_s(text)) is not None:
+        seconds = max(0.0, at_s - now_s)
+    return seconds
 
 
-def _seconds_until(text: str, now_s: float) -> float | None:
-    try:
-        at = parsedate_to_datetime(text)
-        return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now_s)
-    except (ValueError, TypeError, OverflowError):
-        return None
+def _asked_by_body_s(body: bytes) -> float | None:
+    asked = (parse_go_duration_s(detail.get("retryDelay")) for detail in read_error(body).google_details(".RetryInfo"))
+    return max((seconds for seconds in asked if seconds is not None), default=None)
+
+
+def _spent_limits_open_in_s(headers: Mapping[str, str], now_s: float) -> float | None:
+    """The last of them: until then another would refuse the next call."""
+    spent = (
+        parse_reset_s(headers.get(reset), now_s) for left, reset in _LIMITS if parse_number(headers.get(left)) == 0
+    )
+    return max((seconds for seconds in spent if seconds is not None), default=None)
