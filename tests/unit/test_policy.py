@@ -67,6 +67,7 @@ def test_the_provider_may_ask_for_more_time_after_a_failure() -> None:
     ("status", "body", "reason", "pause_s"),
     [
         (429, b"", "rate", RATE_PAUSE_S),
+        (429, b'{"error":{"code":"slow_down"}}', "rate", RATE_PAUSE_S),
         (429, QUOTA, "quota", CREDENTIALS_PAUSE_S),
         (401, b"", "credentials", CREDENTIALS_PAUSE_S),
         (402, b"", "credentials", CREDENTIALS_PAUSE_S),

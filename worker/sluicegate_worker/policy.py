@@ -43,8 +43,8 @@ def judge_answer(
     if kind == "overload":
         return Retry(max(asked_s or 0.0, jitter_s), False, error, answer.status, asked_s or 0.0, "overload")
     # "At once" is not taken at its word: it would be asked again and again, as fast as the bucket allows.
-    pause_s = asked_s or (RATE_PAUSE_S if kind == "rate" else CREDENTIALS_PAUSE_S)
-    return Retry(pause_s + jitter_s, False, error, answer.status, pause_s, kind)
+    pause_s = asked_s or (RATE_PAUSE_S if kind in ("rate", "ramp") else CREDENTIALS_PAUSE_S)
+    return Retry(pause_s + jitter_s, False, error, answer.status, pause_s, "rate" if kind == "ramp" else kind)
 
 
 def judge_failure(failure: CallFailed, attempts: int, rules: RetrySettings, random: Random) -> Outcome:
