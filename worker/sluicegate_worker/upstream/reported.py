@@ -1,0 +1,56 @@
+"""What an answer's headers report of the key's limits, in our names for them; pure."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sluicegate_worker.upstream.durations import parse_number, parse_reset_s
+
+
+class Reported(NamedTuple):
+    """Of one limit, None where nothing usable is said: how much a minute, how much of it is left, when it is whole
+    again."""
+
+    limit: float | None
+    remaining: float | None
+    reset_s: float | None
+
+
+class Trust(NamedTuple):
+    """The headers of one provider: `{unit}` and `{field}` make a name, `units` leads from our names to its own."""
+
+    header: str
+    units: dict[str, str]
+    limits: bool = True  # whether what it calls the limit is one per minute
+
+
+_OPENAI = Trust("x-ratelimit-{field}-{unit}", {"rpm": "requests", "tpm": "tokens"})
+
+TRUST: dict[str, Trust] = {
+    "openai": _OPENAI,
+    "azure": _OPENAI._replace(limits=False),  # reports limits of ten seconds, or of some other time
+    "anthropic": Trust(
+        "anthropic-ratelimit-{unit}-{field}",
+        {"rpm": "requests", "tpm": "tokens", "itpm": "input-tokens", "otpm": "output-tokens"},
+    ),
+    "generic": _OPENAI,  # what most compatible servers have
+}  # gemini and bedrock report nothing
+
+
+def read_reported(provider: str, headers: Mapping[str, str], now_s: float) -> dict[str, Reported]:
+    """By dimension, those only of which something is said; `now_s` is Unix time."""
+    trust = TRUST.get(provider)
+    if trust is None:
+        return {}
+    found = {dimension: _read(trust, unit, headers, now_s) for dimension, unit in trust.units.items()}
+    return {dimension: reported for dimension, reported in found.items() if reported != (None, None, None)}
+
+
+def _read(trust: Trust, unit: str, headers: Mapping[str, str], now_s: float) -> Reported:
+    limit, remaining, reset = (
+        headers.get(trust.header.format(field=field, unit=unit)) for field in ("limit", "remaining", "reset")
+    )
+    return Reported(
+        limit=parse_number(limit) or None if trust.limits else None,  # nobody has a limit of nothing
+        remaining=parse_number(remaining),
+        reset_s=parse_reset_s(reset, now_s),
+    )
