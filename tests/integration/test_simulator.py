@@ -216,28 +216,14 @@ async def test_control_over_http_reads_and_changes(http: ClientSession) -> None:
             changed = await got.json()
         async with http.get(provider.url + "/_sim") as got:
             assert await got.json() == changed == provider.snapshot()
-    assert changed == {
-        "rpm": 1,
-        "style": "second",
-        "latency_median_s": 0.0,
-        "latency_sigma": 0.0,
-        "fail_rate": 0.0,
-        "faults": {"5xx": 0.0, "hang": 0.5, "slow": 1.0},
-        "in_flight": 0,
-        "counters": {
-            "ok": 1,
-            "rate_limited": 0,
-            "fault_5xx": 0,
-            "hang": 0,
-            "bad_request": 0,
-            "not_found": 0,
-            "abandoned": 0,
-        },
-    }
+    assert (changed["rpm"], changed["style"], changed["faults"]["hang"]) == (1, "second", 0.5)
+    assert (changed["latency_median_s"], changed["in_flight"]) == (0.0, 0)
+    assert {kind: count for kind, count in changed["counters"].items() if count} == {"ok": 1}
+    assert set(changed) == {*Behaviour.__struct_fields__, "in_flight", "counters"}
 
 
 @pytest.mark.parametrize(
-    "body", [b'{"fail_rate": 0.1, "tpm": 5}', b'{"fail_rate": 0.1, "rpm": -1}', b"[]", b"", b"\xff"]
+    "body", [b'{"fail_rate": 0.1, "rps": 5}', b'{"fail_rate": 0.1, "rpm": -1}', b"[]", b"", b"\xff"]
 )
 async def test_a_bad_change_changes_nothing(http: ClientSession, body: bytes) -> None:
     async with SimulatedProvider(FAST) as provider:

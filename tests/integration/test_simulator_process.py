@@ -70,7 +70,19 @@ def test_json_is_one_document() -> None:
         assert set(document) == {"schema", "url", "port", "pid"}
         assert (document["schema"], document["url"]) == (1, f"http://127.0.0.1:{document['port']}")
     assert (state["rpm"], state["style"]) == (600, "second")
-    assert state["faults"] == {"5xx": 0.0, "hang": 0.1, "slow": 2.0}
+    assert (state["faults"]["hang"], state["faults"]["slow"], state["faults"]["5xx"]) == (0.1, 2.0, 0.0)
+
+
+def test_every_option_is_shown() -> None:
+    limits = {"rpm": 1, "tpm": 2, "itpm": 3, "otpm": 4, "rpd": 5, "tpd": 6}
+    options = [text for name, limit in limits.items() for text in (f"--{name}", str(limit))]
+    with (
+        running("--profile", "azure", "--sharer", "0.5", "--refusals-count", *options) as process,
+        urllib.request.urlopen(first_line(process).strip() + "/_sim", timeout=20) as answer,  # noqa: S310 - our own server
+    ):
+        state = json.load(answer)
+    assert {name: state[name] for name in limits} == limits
+    assert (state["profile"], state["sharer"], state["refusals_count"]) == ("azure", 0.5, True)
 
 
 @pytest.mark.parametrize(
@@ -78,10 +90,16 @@ def test_json_is_one_document() -> None:
     [
         (["--rpm", "0"], "rpm must be between"),
         (["--rpm", "many"], "--rpm"),
-        (["--style", "sliding"], "style must be bucket or second, not 'sliding'"),
-        (["--tpm", "5"], "--tpm"),
-        (["--profile", "azure"], "--profile"),
-        (["--fault", "flood"], "there is no fault 'flood'; there are 5xx, hang, slow"),
+        (
+            ["--style", "sliding"],
+            "style must be bucket, second, ten-seconds, sliding-minute or fixed-minute, not 'sliding'",
+        ),
+        (["--tpm", "0"], "tpm must be between"),
+        (["--profile", "groq"], "profile must be openai, azure,"),
+        (["--profile", "gemini"], "gemini cannot be served over HTTP"),
+        (["--sharer", "1"], "sharer must be at least 0 and less than 1"),
+        (["--fault", "flood"], "there is no fault 'flood'; there are 5xx, hang, slow,"),
+        (["--fault", "revoked=0.5"], "fault revoked must be 0 or 1"),
         (["--fail-rate", "nan"], "fail_rate must be between"),
         (["--port", "70000"], "--port"),
         (["--host", "nowhere.invalid"], "cannot listen on 'nowhere.invalid'"),

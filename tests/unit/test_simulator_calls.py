@@ -1,4 +1,4 @@
-"""The simulator reads what OpenAI reads, answers in its shapes, and counts words as tokens."""
+"""The simulator reads what each provider reads, answers in its shapes, and counts words as tokens."""
 
 import base64
 import json
@@ -12,16 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluicegate_worker.simulator import tokens
-from sluicegate_worker.simulator.calls import decode_call
+from sluicegate_worker.simulator.calls import ANTHROPIC_PATHS, AZURE_PATHS, OPENAI_PATHS, Paths, decode_call, is_call
 from sluicegate_worker.simulator.errors import ApiError
 from sluicegate_worker.simulator.tokens import count_tokens
 
 CHAT = "/v1/chat/completions"
 EMBEDDINGS = "/v1/embeddings"
+MESSAGES = "/v1/messages"
 
 
-def answer(path: str, body: Mapping[str, object]) -> Any:
-    return json.loads(decode_call(path, json.dumps(body).encode()).encode_answer("17", 1_800_000_000))
+def answer(path: str, body: Mapping[str, object], paths: Paths = OPENAI_PATHS) -> Any:
+    return json.loads(decode_call(paths, path, json.dumps(body).encode()).encode_answer("17", 1_800_000_000))
 
 
 def chat(**more: object) -> dict[str, object]:
@@ -131,11 +132,98 @@ def test_every_form_of_input_is_read(given_input: object, texts: int, count: int
 )
 def test_a_bad_body_gets_openais_error(path: str, body: bytes, param: str | None, code: str | None) -> None:
     with pytest.raises(ApiError) as raised:
-        decode_call(path, body)
-    error = json.loads(raised.value.encode())["error"]
+        decode_call(OPENAI_PATHS, path, body)
+    error = json.loads(raised.value.encode_as_openai())["error"]
     assert raised.value.status == 400
     assert error.pop("message")
     assert error == {"type": "invalid_request_error", "param": param, "code": code}
+
+
+@pytest.mark.parametrize(("more", "max_out"), [({}, None), ({"max_tokens": 40, "n": 2}, 80)])
+def test_what_is_reserved_is_what_was_asked_for(more: dict[str, object], max_out: int | None) -> None:
+    assert decode_call(OPENAI_PATHS, CHAT, json.dumps(chat(**more)).encode()).max_out == max_out
+
+
+def test_a_deployment_of_azure_names_the_model_itself() -> None:
+    path = "/openai/deployments/gpt%2Dx/chat/completions"
+    assert answer(path, {"messages": [{"content": "hi"}]}, AZURE_PATHS)["model"] == "gpt%2Dx"
+    assert answer("/openai/deployments/e/embeddings", {"input": "hi", "model": "other"}, AZURE_PATHS)["model"] == "e"
+    assert answer(CHAT, chat(), AZURE_PATHS)["model"] == "m"
+
+
+@pytest.mark.parametrize(
+    ("paths", "path", "known"),
+    [
+        (OPENAI_PATHS, CHAT, True),
+        (OPENAI_PATHS, "/chat/completions", True),
+        (OPENAI_PATHS, MESSAGES, False),
+        (OPENAI_PATHS, "/openai/deployments/d/chat/completions", False),
+        (AZURE_PATHS, "/openai/deployments/d/chat/completions", True),
+        (AZURE_PATHS, "/openai/deployments//chat/completions", False),
+        (AZURE_PATHS, "/openai/deployments/d/messages", False),
+        (AZURE_PATHS, "/embeddings", True),
+        (ANTHROPIC_PATHS, MESSAGES, True),
+        (ANTHROPIC_PATHS, "/messages", True),
+        (ANTHROPIC_PATHS, CHAT, False),
+    ],
+)
+def test_each_provider_has_its_paths(paths: Paths, path: str, known: bool) -> None:
+    assert is_call(paths, "POST", path) == known
+    assert not is_call(paths, "GET", path)
+
+
+def messages(**more: object) -> dict[str, object]:
+    return {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "one two three"}], **more}
+
+
+def test_a_message_has_anthropics_shape() -> None:
+    assert answer(MESSAGES, messages(), ANTHROPIC_PATHS) == {
+        "id": "msg_17",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [{"type": "text", "text": "the gate opens a little"}],
+        "stop_reason": "max_tokens",
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": 3,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "output_tokens": 5,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "count"),
+    [
+        ({"system": "be brief"}, 5),
+        ({"system": [{"type": "text", "text": "be very brief", "cache_control": {"type": "ephemeral"}}]}, 6),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a b"}, {"type": "image"}]}]}, 2),
+    ],
+)
+def test_system_and_blocks_are_input(more: dict[str, object], count: int) -> None:
+    assert answer(MESSAGES, messages(**more), ANTHROPIC_PATHS)["usage"]["input_tokens"] == count
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"model": None}, "'model'"),
+        ({"messages": []}, "'messages'"),
+        ({"max_tokens": None}, "'max_tokens'"),
+        ({"max_tokens": 0}, "'max_tokens'"),
+        ({"max_tokens": 10**9}, "'max_tokens'"),
+        ({"stream": True}, "'stream'"),
+        ({"system": 7}, "$.system"),
+    ],
+)
+def test_a_bad_message_gets_anthropics_error(body: dict[str, object], named: str) -> None:
+    with pytest.raises(ApiError) as raised:
+        decode_call(ANTHROPIC_PATHS, MESSAGES, json.dumps(messages(**body)).encode())
+    error = json.loads(raised.value.encode_as_anthropic())
+    assert named in error["error"].pop("message")
+    assert error == {"type": "error", "error": {"type": "invalid_request_error"}}
 
 
 def test_as_many_words_are_as_many_tokens() -> None:

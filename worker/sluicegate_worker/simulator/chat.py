@@ -1,23 +1,11 @@
 """Chat completions: the request as OpenAI reads it, the answer as OpenAI writes it."""
 
-from itertools import cycle, islice
-
 import msgspec
 
 from sluicegate_worker.simulator import errors
-from sluicegate_worker.simulator.tokens import count_tokens
+from sluicegate_worker.simulator.content import MAX_ANSWER_TOKENS, Message, count_content_tokens, write_text
 
-MAX_ANSWER_TOKENS = 131_072
 ANSWER_TOKENS_IF_NONE_ASKED = 16
-WORDS = ("the", "gate", "opens", "a", "little", "and", "water", "goes", "through", "as", "evenly", "as", "it", "can")
-
-
-class Part(msgspec.Struct):
-    text: str = ""
-
-
-class Message(msgspec.Struct):
-    content: str | list[Part] | None = None
 
 
 class ChatBody(msgspec.Struct):
@@ -42,8 +30,12 @@ class ChatCall(msgspec.Struct, frozen=True):
     def tokens_out(self) -> int:
         return self.choices * self.tokens_per_choice
 
+    @property
+    def max_out(self) -> int | None:
+        return self.tokens_out if self.cut_short else None
+
     def encode_answer(self, serial: str, created: int) -> bytes:
-        text = " ".join(islice(cycle(WORDS), self.tokens_per_choice))
+        text = write_text(self.tokens_per_choice)
         message: dict[str, object] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
         end = "length" if self.cut_short else "stop"
         return msgspec.json.encode(
@@ -67,9 +59,10 @@ class ChatCall(msgspec.Struct, frozen=True):
         )
 
 
-def read_chat(body: ChatBody) -> ChatCall:
+def read_chat(body: ChatBody, deployment: str | None = None) -> ChatCall:
     """Raises ApiError for a body that OpenAI would refuse, and for what is not simulated."""
-    if not body.model:
+    model = deployment or body.model
+    if not model:
         raise errors.missing_model()
     if not body.messages:
         raise errors.missing_parameter("messages")
@@ -84,17 +77,9 @@ def read_chat(body: ChatBody) -> ChatCall:
         name = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
         raise errors.unsupported_value(name, f"all choices together may have 1 to {MAX_ANSWER_TOKENS} tokens")
     return ChatCall(
-        model=body.model,
-        tokens_in=sum(_count_message_tokens(message) for message in body.messages),
+        model=model,
+        tokens_in=sum(count_content_tokens(message.content) for message in body.messages),
         choices=choices,
         tokens_per_choice=tokens_per_choice,
         cut_short=asked is not None,
     )
-
-
-def _count_message_tokens(message: Message) -> int:
-    if message.content is None:
-        return 0
-    if isinstance(message.content, str):
-        return count_tokens(message.content)
-    return sum(count_tokens(part.text) for part in message.content)

@@ -34,6 +34,7 @@ class EmbeddingsCall(msgspec.Struct, frozen=True):
     as_base64: bool
     tokens_in: int
     tokens_out: int = 0
+    max_out: int | None = None
 
     def encode_answer(self, serial: str, created: int) -> bytes:  # noqa: ARG002 - embeddings have neither
         vectors = [make_vector(text, self.dimensions) for text in self.texts]
@@ -50,9 +51,10 @@ class EmbeddingsCall(msgspec.Struct, frozen=True):
         )
 
 
-def read_embeddings(body: EmbeddingsBody) -> EmbeddingsCall:
+def read_embeddings(body: EmbeddingsBody, deployment: str | None = None) -> EmbeddingsCall:
     """Raises ApiError for a body that OpenAI would refuse."""
-    if not body.model:
+    model = deployment or body.model
+    if not model:
         raise errors.missing_model()
     if not body.input:
         raise errors.missing_parameter("input")
@@ -63,7 +65,7 @@ def read_embeddings(body: EmbeddingsBody) -> EmbeddingsCall:
     if len(texts) > MAX_INPUTS:
         raise errors.unsupported_value("input", f"it may have at most {MAX_INPUTS} texts")
     return EmbeddingsCall(
-        model=body.model,
+        model=model,
         texts=texts,
         dimensions=dimensions,
         as_base64=body.encoding_format == "base64",

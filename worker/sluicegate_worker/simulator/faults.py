@@ -7,7 +7,18 @@ from typing import Literal, NamedTuple
 
 from sluicegate_worker.simulator.behaviour import Behaviour, InvalidBehaviour
 
-VALUE_IF_NONE_GIVEN = {"5xx": 1.0, "hang": 1.0, "slow": 3.0}
+VALUE_IF_NONE_GIVEN = {
+    "5xx": 1.0,
+    "hang": 1.0,
+    "slow": 3.0,
+    "slow_down": 1.0,
+    "insufficient_quota": 1.0,
+    "overloaded": 1.0,
+    "revoked": 1.0,
+}
+
+
+End = Literal["answer", 500, 503, "hang", "slow_down", "quota", "overloaded", "credentials"]
 
 
 class Chance(NamedTuple):
@@ -18,10 +29,14 @@ class Chance(NamedTuple):
 
 
 class Fate(NamedTuple):
-    """What will happen to a call that the limit admits."""
+    """What will happen to a call that the limits admit; without credentials, they are not even asked."""
 
-    end: Literal["answer", 500, 503, "hang"]
+    end: End
     service_s: float
+
+    @property
+    def is_charged(self) -> bool:
+        return self.end in {"answer", "hang"}
 
 
 def draw_chance(source: Random) -> Chance:
@@ -29,16 +44,25 @@ def draw_chance(source: Random) -> Chance:
 
 
 def decide_fate(behaviour: Behaviour, chance: Chance) -> Fate:
-    """The line from 0 to 1 is cut up: hanging calls first, then `fail_rate`, then `5xx` (500 and 503 by halves)."""
+    """The line from 0 to 1 is cut up into a share for each end; what is left over is answered."""
     faults = behaviour.faults
     service_s = behaviour.latency_median_s * math.exp(behaviour.latency_sigma * chance.normal) * faults.slow
-    failing = chance.share - faults.hang
-    if failing < 0:
-        return Fate("hang", service_s)
-    if failing < behaviour.fail_rate + faults.server_error / 2:
-        return Fate(500, service_s)
-    if failing < behaviour.fail_rate + faults.server_error:
-        return Fate(503, service_s)
+    if faults.revoked:
+        return Fate("credentials", service_s)
+    # New ends go last, so that a seed keeps its meaning for the others.
+    shares: tuple[tuple[End, float], ...] = (
+        ("hang", faults.hang),
+        (500, behaviour.fail_rate + faults.server_error / 2),
+        (503, faults.server_error / 2),
+        ("slow_down", faults.slow_down),
+        ("quota", faults.insufficient_quota),
+        ("overloaded", faults.overloaded),
+    )
+    upto = 0.0
+    for end, share in shares:
+        upto += share
+        if chance.share < upto:
+            return Fate(end, service_s)
     return Fate("answer", service_s)
 
 

@@ -6,7 +6,19 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["ok", "rate_limited", "fault_5xx", "hang", "bad_request", "not_found", "abandoned"]
+Kind = Literal[
+    "ok",
+    "rate_limited",
+    "slow_down",
+    "quota",
+    "overloaded",
+    "fault_5xx",
+    "hang",
+    "credentials",
+    "bad_request",
+    "not_found",
+    "abandoned",
+]
 
 FLUSH_AFTER_S = 0.1
 
@@ -14,12 +26,12 @@ FLUSH_AFTER_S = 0.1
 class Record(msgspec.Struct):
     """Starts as what it is when nothing more happens: a request whose client left before an answer was ready."""
 
-    t: float  # arrival, Unix seconds
+    t: float  # arrival, Unix seconds; of a call, when all of its body was there and the limits decided
     id: str | None  # Idempotency-Key
     attempt: int | None  # X-Sluicegate-Attempt
     path: str
     in_flight: int  # at its arrival, itself included
-    admitted: bool  # the limit let it pass
+    admitted: bool = False  # the limits let it pass, and it was not refused as too much all the same
     model: str | None = None
     status: int = 499
     kind: Kind = "abandoned"

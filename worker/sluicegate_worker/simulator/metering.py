@@ -1,0 +1,140 @@
+"""All limits of a provider together: what they say to a call, and what it is charged when it arrives and ends.
+
+Pure, and without a clock: whoever asks brings the time, in microseconds of Unix time, which must never go backwards.
+The server brings the real one, tests a virtual one:
+
+    meter = Meter(Behaviour(rpm=600, tpm=90_000, style="second", profile="bedrock"), now_us=0)
+    verdict = meter.arrive(0, tokens_in=500, max_out=1_000, tokens_out=200)
+    if verdict.receipt:
+        meter.finish(4_000_000, verdict.receipt, tokens_out=200)
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from sluicegate_worker.simulator.accounting import ACCOUNTING, Usage, count
+from sluicegate_worker.simulator.behaviour import Behaviour, Dimension, Profile
+from sluicegate_worker.simulator.limits import Limit, Standing, make_limit
+from sluicegate_worker.simulator.sharer import Sharer
+
+REQUESTS: tuple[Dimension, ...] = ("rpm", "rpd")
+
+
+class Receipt(NamedTuple):
+    """What `finish` has to know about a call that was charged."""
+
+    at_us: int
+    profile: Profile  # it may change while the call is in flight
+    usage: Usage  # as foreseen at arrival
+
+
+class Verdict(NamedTuple):
+    """What the limits say about one call, and what they tell the caller about themselves."""
+
+    wait_us: int  # until it would be admitted if nobody else called; 0 when it is now
+    refused_by: Dimension | None  # the limit that lets it wait longest
+    requested: int  # of that limit
+    standings: Mapping[Dimension, Standing]  # right after this call
+    receipt: Receipt | None  # for `finish`, once; None where nothing was charged
+
+    @property
+    def admitted(self) -> bool:
+        return self.refused_by is None
+
+
+class Meter:
+    """Every configured limit has to admit a call, or none is charged. No limits admit everything."""
+
+    def __init__(self, behaviour: Behaviour, now_us: int) -> None:
+        self._behaviour = behaviour
+        self._limits: dict[Dimension, Limit] = {
+            dimension: make_limit(dimension, behaviour.style, limit, now_us)
+            for dimension, limit in behaviour.limits().items()
+        }
+        self._sharer = Sharer(behaviour, now_us)
+
+    def arrive(
+        self, now_us: int, tokens_in: int, max_out: int | None, tokens_out: int, *, charge: bool = True
+    ) -> Verdict:
+        """Admits a call or refuses it.
+
+        `max_out` is the most that was asked for, all choices together, or None; `tokens_out` is what the answer will
+        have. Without `charge`, a call that is admitted uses nothing up and has nothing to finish.
+        """
+        self._let_sharer_call(now_us)
+        usage = Usage(tokens_in, tokens_out if max_out is None else max_out, tokens_out)
+        profile = self._behaviour.profile
+        amounts: dict[Dimension, int] = dict.fromkeys(REQUESTS, 1)
+        for dimension, accounting in ACCOUNTING[profile].items():
+            amounts[dimension] = count(accounting.at_arrival, usage)
+        wait_us, refused_by = self._decide(now_us, amounts, charge=charge)
+        charged = charge and refused_by is None
+        return Verdict(
+            wait_us=wait_us,
+            refused_by=refused_by,
+            requested=0 if refused_by is None else amounts[refused_by],
+            standings=self._standings(now_us),
+            receipt=Receipt(now_us, profile, usage) if charged else None,
+        )
+
+    def finish(self, now_us: int, receipt: Receipt, tokens_out: int) -> None:
+        """Settles a call that ended: `tokens_out` is what the answer really had, 0 for one that never came."""
+        self._let_sharer_call(now_us)
+        usage = receipt.usage._replace(tokens_out=tokens_out)
+        for dimension, accounting in ACCOUNTING[receipt.profile].items():
+            limit = self._limits.get(dimension)
+            if limit is None:
+                continue
+            owed = count(accounting.in_the_end, usage) - count(accounting.at_arrival, receipt.usage)
+            if owed > 0:
+                limit.take(now_us, owed)
+            elif owed < 0:
+                limit.give_back(now_us, -owed, receipt.at_us)
+
+    def count_refusal(self, now_us: int) -> None:
+        """For a 429 with another reason than these limits; those of `arrive` are counted already."""
+        self._let_sharer_call(now_us)
+        self._count_refusal(now_us)
+
+    def look(self, now_us: int) -> Mapping[Dimension, Standing]:
+        """How the limits stand; nothing is charged."""
+        self._let_sharer_call(now_us)
+        return self._standings(now_us)
+
+    def change(self, behaviour: Behaviour, now_us: int) -> None:
+        """Goes on by another behaviour; what was used stays used, except where the style changes."""
+        self._let_sharer_call(now_us)
+        before, self._behaviour = self._behaviour, behaviour
+        kept = self._limits if behaviour.style == before.style else {}
+        self._limits = {}
+        for dimension, value in behaviour.limits().items():
+            limit = kept.get(dimension) or make_limit(dimension, behaviour.style, value, now_us)
+            limit.change_limit(value, now_us)
+            self._limits[dimension] = limit
+        if (behaviour.sharer, behaviour.limits()) != (before.sharer, before.limits()):
+            self._sharer = Sharer(behaviour, now_us)
+
+    def _let_sharer_call(self, now_us: int) -> None:
+        for at_us, amounts in self._sharer.calls_until(now_us):
+            self._decide(at_us, amounts, charge=True)
+
+    # A limit that charges nothing at arrival, as for output that is yet to come, must still have room.
+    def _decide(self, now_us: int, amounts: Mapping[Dimension, int], *, charge: bool) -> tuple[int, Dimension | None]:
+        waits_us = {name: limit.wait_us(now_us, max(1, amounts[name])) for name, limit in self._limits.items()}
+        longest = max(waits_us, key=waits_us.__getitem__, default=None)
+        if longest is not None and waits_us[longest] > 0:
+            self._count_refusal(now_us)
+            return waits_us[longest], longest
+        if charge:
+            for name, limit in self._limits.items():
+                limit.take(now_us, amounts[name])
+        return 0, None
+
+    def _count_refusal(self, now_us: int) -> None:
+        if self._behaviour.refusals_count:
+            for dimension in REQUESTS:
+                if dimension in self._limits:
+                    self._limits[dimension].count_refusal(now_us)
+
+    def _standings(self, now_us: int) -> dict[Dimension, Standing]:
+        return {dimension: limit.standing(now_us) for dimension, limit in self._limits.items()}
