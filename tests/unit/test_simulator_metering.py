@@ -127,8 +127,14 @@ def test_changed_limits_keep_what_was_used() -> None:
     assert verdict.receipt is not None
     meter.finish(0, verdict.receipt, 0)
     assert used(meter)["tpm"] == 200, "it was charged by the profile of its arrival"
-    meter.change(Behaviour(rpm=300, style="second"), 0)
+
+
+def test_another_style_begins_anew_but_the_day_goes_on() -> None:
+    meter = Meter(Behaviour(rpm=300, rpd=1_000, style="fixed-minute"), 0)
+    assert meter.arrive(0, 1, 1, 1).admitted
+    meter.change(Behaviour(rpm=300, rpd=1_000, style="second"), 0)
     assert meter.look(0)["rpm"] == (300, 5, 0)
+    assert meter.look(0)["rpd"].remaining == 999
 
 
 def test_a_sharer_takes_its_share_evenly() -> None:

@@ -1,1 +1,1 @@
-"""A provider to test against: a real HTTP server that speaks OpenAI's API, with limits and faults."""
+"""A provider to test against: a real HTTP server that speaks a provider's API, with limits and faults."""

@@ -53,5 +53,4 @@ ACCOUNTING: dict[Profile, dict[Dimension, Accounting]] = {
 
 
 def count(parts: tuple[Part, ...], usage: Usage) -> int:
-    amounts = usage._asdict()
-    return sum(amounts[part] for part in parts)
+    return sum(getattr(usage, part) for part in parts)

@@ -16,6 +16,7 @@ from sluicegate_worker.simulator.behaviour import Dimension, Style
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
 DAY_US = 24 * 60 * MINUTE_US
+DAYS: frozenset[Dimension] = frozenset({"rpd", "tpd"})  # the limits of a day: no style changes how they are enforced
 
 
 class Standing(NamedTuple):
@@ -251,7 +252,7 @@ class SlidingMinute:
 
 def make_limit(dimension: Dimension, style: Style, limit: int, now_us: int) -> Limit:
     """A limit of which nothing is used yet."""
-    if dimension in {"rpd", "tpd"}:
+    if dimension in DAYS:
         return FixedWindow(limit, now_us, DAY_US)
     match style:
         case "bucket":

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sluicegate_worker.simulator.accounting import ACCOUNTING, Usage, count
 from sluicegate_worker.simulator.behaviour import Behaviour, Dimension, Profile
-from sluicegate_worker.simulator.limits import Limit, Standing, make_limit
+from sluicegate_worker.simulator.limits import DAYS, Limit, Standing, make_limit
 from sluicegate_worker.simulator.sharer import Sharer
 
 REQUESTS: tuple[Dimension, ...] = ("rpm", "rpd")
@@ -48,8 +48,7 @@ class Meter:
     def __init__(self, behaviour: Behaviour, now_us: int) -> None:
         self._behaviour = behaviour
         self._limits: dict[Dimension, Limit] = {
-            dimension: make_limit(dimension, behaviour.style, limit, now_us)
-            for dimension, limit in behaviour.limits().items()
+            name: make_limit(name, behaviour.style, value, now_us) for name, value in behaviour.limits().items()
         }
         self._sharer = Sharer(behaviour, now_us)
 
@@ -64,9 +63,9 @@ class Meter:
         self._let_sharer_call(now_us)
         usage = Usage(tokens_in, tokens_out if max_out is None else max_out, tokens_out)
         profile = self._behaviour.profile
-        amounts: dict[Dimension, int] = dict.fromkeys(REQUESTS, 1)
-        for dimension, accounting in ACCOUNTING[profile].items():
-            amounts[dimension] = count(accounting.at_arrival, usage)
+        amounts = {
+            name: 1 if name in REQUESTS else count(ACCOUNTING[profile][name].at_arrival, usage) for name in self._limits
+        }
         wait_us, refused_by = self._decide(now_us, amounts, charge=charge)
         charged = charge and refused_by is None
         return Verdict(
@@ -81,10 +80,10 @@ class Meter:
         """Settles a call that ended: `tokens_out` is what the answer really had, 0 for one that never came."""
         self._let_sharer_call(now_us)
         usage = receipt.usage._replace(tokens_out=tokens_out)
-        for dimension, accounting in ACCOUNTING[receipt.profile].items():
-            limit = self._limits.get(dimension)
-            if limit is None:
+        for name, limit in self._limits.items():
+            if name in REQUESTS:
                 continue
+            accounting = ACCOUNTING[receipt.profile][name]
             owed = count(accounting.in_the_end, usage) - count(accounting.at_arrival, receipt.usage)
             if owed > 0:
                 limit.take(now_us, owed)
@@ -102,15 +101,16 @@ class Meter:
         return self._standings(now_us)
 
     def change(self, behaviour: Behaviour, now_us: int) -> None:
-        """Goes on by another behaviour; what was used stays used, except where the style changes."""
+        """Goes on by another behaviour; what was used stays used, but of a minute only where the style is the same."""
         self._let_sharer_call(now_us)
         before, self._behaviour = self._behaviour, behaviour
-        kept = self._limits if behaviour.style == before.style else {}
-        self._limits = {}
-        for dimension, value in behaviour.limits().items():
-            limit = kept.get(dimension) or make_limit(dimension, behaviour.style, value, now_us)
+        kept, self._limits = self._limits, {}
+        for name, value in behaviour.limits().items():
+            limit = kept.get(name)
+            if limit is None or (behaviour.style != before.style and name not in DAYS):
+                limit = make_limit(name, behaviour.style, value, now_us)
             limit.change_limit(value, now_us)
-            self._limits[dimension] = limit
+            self._limits[name] = limit
         if (behaviour.sharer, behaviour.limits()) != (before.sharer, before.limits()):
             self._sharer = Sharer(behaviour, now_us)
 
@@ -132,9 +132,9 @@ class Meter:
 
     def _count_refusal(self, now_us: int) -> None:
         if self._behaviour.refusals_count:
-            for dimension in REQUESTS:
-                if dimension in self._limits:
-                    self._limits[dimension].count_refusal(now_us)
+            for name in REQUESTS:
+                if name in self._limits:
+                    self._limits[name].count_refusal(now_us)
 
     def _standings(self, now_us: int) -> dict[Dimension, Standing]:
-        return {dimension: limit.standing(now_us) for dimension, limit in self._limits.items()}
+        return {name: limit.standing(now_us) for name, limit in self._limits.items()}

@@ -1,9 +1,13 @@
-"""Another client of the same limits: calls at a constant pace, each with its share of every limit. Pure."""
+"""Another client of the same limits: calls at a constant pace, each with its share of every limit. Pure.
+
+They are made up when somebody looks, one by one. After a silence that is at most two minutes of them; where a day is
+limited it is all of them, at some ten microseconds each.
+"""
 
 from collections.abc import Iterator, Mapping
 
 from sluicegate_worker.simulator.behaviour import Behaviour, Dimension
-from sluicegate_worker.simulator.limits import DAY_US, MINUTE_US
+from sluicegate_worker.simulator.limits import DAY_US, DAYS, MINUTE_US
 
 PARTS = 1_000_000  # of a share, so that it becomes a whole number
 CALLS_PER_MINUTE_WITHOUT_RPM = 60
@@ -16,10 +20,8 @@ class Sharer:
     def __init__(self, behaviour: Behaviour, start_us: int) -> None:
         self._limits = behaviour.limits()
         self._share = round(behaviour.sharer * PARTS)
-        rpm = behaviour.rpm
-        self._pace = (
-            CALLS_PER_MINUTE_WITHOUT_RPM * PARTS if rpm is None else self._share * rpm
-        )  # parts of calls a minute
+        # In parts of a call per minute.
+        self._pace = PARTS * CALLS_PER_MINUTE_WITHOUT_RPM if behaviour.rpm is None else self._share * behaviour.rpm
         self._start_us = start_us
         self._made = 0
 
@@ -28,7 +30,7 @@ class Sharer:
         if not self._share:
             return
         first = self._made + 1
-        if "rpd" not in self._limits and "tpd" not in self._limits:  # after a long silence, a day has to be caught up
+        if DAYS.isdisjoint(self._limits):
             first = max(first, self._calls_by(now_us - REMEMBERED_US))
         self._made = self._calls_by(now_us)
         for number in range(first, self._made + 1):
