@@ -95,6 +95,21 @@ def test_output_that_is_charged_as_it_is_produced_needs_room_at_arrival() -> Non
     assert verdict.standings["otpm"].remaining == 0
 
 
+def test_time_does_not_go_back() -> None:
+    meter = Meter(Behaviour(rpm=60, style="second"), 0)
+    assert meter.arrive(SECOND_US, 1, 1, 1).at_us == SECOND_US
+    late = meter.arrive(SECOND_US - 1, 1, 1, 1)
+    assert (late.at_us, late.wait_us) == (SECOND_US, SECOND_US)
+
+
+def test_who_owes_nothing_in_the_end_does_not_move_the_time() -> None:
+    meter = Meter(Behaviour(rpm=60, tpm=LIMIT, style="second"), 0)
+    verdict = meter.arrive(0, 1, 1, 1)
+    assert verdict.receipt is not None
+    meter.finish(2 * SECOND_US, verdict.receipt, 1)
+    assert meter.arrive(SECOND_US, 1, 1, 1).at_us == SECOND_US
+
+
 def test_no_limits_admit_everything() -> None:
     verdict = Meter(Behaviour(), 0).arrive(0, 10**9, None, 10**9)
     assert (verdict.admitted, verdict.wait_us, verdict.standings) == (True, 0, {})

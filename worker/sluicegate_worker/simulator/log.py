@@ -26,7 +26,7 @@ FLUSH_AFTER_S = 0.1
 class Record(msgspec.Struct):
     """Starts as what it is when nothing more happens: a request whose client left before an answer was ready."""
 
-    t: float  # arrival, Unix seconds; of a call, when all of its body was there and the limits decided
+    t: float  # arrival, Unix seconds; by the same time the limits decided
     id: str | None  # Idempotency-Key
     attempt: int | None  # X-Sluicegate-Attempt
     path: str

@@ -98,16 +98,17 @@ class Reception:
         if fate is None:
             return answer_no_call(paths, visit.request.method, record.path)
         body = await read_body(visit.request)
-        # A call arrives with the last byte of its body: before, nobody knows how many tokens it has.
-        visit.at_us = self._now_us()
-        record.t = visit.at_us / 1_000_000
         if fate.end == "credentials":
             raise errors.key_revoked()
         call = decode_call(paths, record.path, body)
         record.model, record.tokens_in = call.model, call.tokens_in
+        # Only now is it known how many tokens it has. Still it counts from the arrival of its head, unless calls that
+        # came after were faster: what reading takes, on a busy machine, would blur the rate at which calls really came.
         visit.verdict = self._meter.arrive(
             visit.at_us, call.tokens_in, call.max_out, call.tokens_out, charge=fate.is_charged
         )
+        visit.at_us = visit.verdict.at_us
+        record.t = visit.at_us / 1_000_000
         self._refuse(visit, fate, call.model)
         if fate.end == "hang":
             record.kind = "hang"
