@@ -1,6 +1,7 @@
 """A simulated provider as a process of its own: serves until a signal comes, and says in a file where it listens."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -21,6 +22,10 @@ async def serve_until_signal(
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, over.set)
+    # All modules are here to stay. Going through them for garbage would stop the server for a tenth of a second, and
+    # calls that came evenly would be logged as a burst.
+    gc.collect()
+    gc.freeze()
     async with provider:
         if port_file is not None:
             _write_whole(port_file, f"{provider.port}\n")
