@@ -1,0 +1,1 @@
+"""Benchmarks: not part of what is installed, run by scripts/bench."""
