@@ -1,60 +1,72 @@
-"""`scripts/bench herd`: runs what is chosen of the matrix, and writes document, table and chart."""
+"""`scripts/bench herd`: runs what is chosen of the matrix, and writes document, tables and charts."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 import click
-import msgspec
 
+from bench.herd.results import Keeper, write_document, write_markdown, write_results
 from bench.herd.run import Case, Run, run_case
 from bench.herd.scenarios import MODELS, list_scenarios
 from bench.herd.services import COLUMNS
 
-RPM = 1_200
 FOLDER = click.Path(file_okay=False, path_type=Path)
+SCENARIOS = list(list_scenarios(60))
 
 
 @click.command("herd")
-@click.option("--scenario", "scenarios", multiple=True, type=click.Choice(list(list_scenarios(RPM))), help="All.")
-@click.option("--column", "columns", multiple=True, type=click.Choice(list(COLUMNS)), help="All.")
-@click.option("--model", "models", multiple=True, type=click.Choice(list(MODELS)), help="All.")
+@click.option("--scenario", "scenarios", multiple=True, type=click.Choice(SCENARIOS), help="All, unless given.")
+@click.option("--column", "columns", multiple=True, type=click.Choice(list(COLUMNS)), help="All, unless given.")
+@click.option("--model", "models", multiple=True, type=click.Choice(list(MODELS)), help="Both, unless given.")
 @click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="How many.")
+@click.option("--rpm", type=click.IntRange(60, 6_000), default=1_200, show_default=True, help="The provider's limit.")
 @click.option("--jobs", type=click.IntRange(1, 8), default=1, show_default=True, help="Runs at the same time.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the table.")
-@click.option("--out", type=FOLDER, help="Keep runs here, do not repeat those that are there, and write all results.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the tables.")
+@click.option("--out", type=FOLDER, help="Write all results here, and do not repeat runs that are here already.")
 def command(
     scenarios: tuple[str, ...],
     columns: tuple[str, ...],
     models: tuple[str, ...],
     seeds: int,
+    rpm: int,
     jobs: int,
     as_json: bool,
     out: Path | None,
 ) -> None:
     """200 agents, one provider, the same traffic: what happens depends on what stands between them.
 
-    A run takes thirty to sixty seconds; the whole matrix, all columns, scenarios and models for three seeds, two hours.
+    A run takes from thirty to sixty seconds; the whole matrix two hours, one run at a time.
     """
-    known = list_scenarios(RPM)
+    known = list_scenarios(rpm)
     cases = [
-        Case(COLUMNS[column], known[scenario], MODELS[model], seed, RPM)
+        Case(COLUMNS[column], known[scenario], MODELS[model], seed, rpm)
         for model, scenario, seed, column in product(
             models or MODELS, scenarios or known, range(1, seeds + 1), columns or COLUMNS
         )
     ]
-    runs = run_cases(cases, jobs)
-    click.echo(msgspec.json.format(msgspec.json.encode(runs)).decode())
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    runs = run_cases(cases, jobs, Keeper(out))
+    if out is not None:
+        write_results(runs, rpm, out)
+    click.echo(write_document(runs, rpm) if as_json else write_markdown(runs, rpm), nl=False)
 
 
-def run_cases(cases: Sequence[Case], jobs: int) -> list[Run]:
+def run_cases(cases: Sequence[Case], jobs: int, keeper: Keeper) -> list[Run]:
+    """Those that the keeper has are not run."""
+    kept = {(run.scenario, run.model, run.column, run.seed, run.rpm): run for run in keeper.read()}
+    missing = [case for case in cases if case.key not in kept]
     # A thread runs its case from start to end: the kernel ends the children of a thread with it.
     with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(_run_and_say, cases))
+        fresh = dict(zip((case.key for case in missing), pool.map(partial(_run, keeper), missing), strict=True))
+    return [(kept | fresh)[case.key] for case in cases]
 
 
-def _run_and_say(case: Case) -> Run:
+def _run(keeper: Keeper, case: Case) -> Run:
     run = run_case(case)
-    click.echo(f"{case}: {run.impossible or 'done'}", err=True)
+    keeper.keep(run)
+    click.echo(f"{' '.join(map(str, case.key))}: {run.impossible or 'done'}", err=True)
     return run

@@ -51,6 +51,7 @@ class Measures(msgspec.Struct, frozen=True):
     max_in_100ms: int
     unanswered: dict[str, int]  # why, as far as agents were told
     late_s_max: float = 0.0  # how far the machine fell behind the plan
+    busy: float | None = None  # cores that the column's services used while there was traffic
 
 
 def measure(

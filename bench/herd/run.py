@@ -28,8 +28,9 @@ class Case(NamedTuple):
     seed: int
     rpm: int
 
-    def __str__(self) -> str:
-        return f"{self.scenario.name} {self.model.name} {self.seed} {self.column.name}"
+    @property
+    def key(self) -> tuple[str, str, str, int, int]:
+        return self.scenario.name, self.model.name, self.column.name, self.seed, self.rpm
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -77,7 +78,7 @@ def _run(case: Case) -> Measures:
                 f"agents-{number}", case.column.python, "-m", "bench.herd.agents", file,
                 environment={"PYTHONPATH": str(ROOT)},
             )  # fmt: skip
-        began_at = _play(case, stage, jobs)
+        began_at, busy = _play(case, stage, jobs)
         ended = list(chain.from_iterable(_read_ended(job) for job in jobs))
         stage.stop_processes()
         calls = read_calls(stage.provider_log, since=0)
@@ -85,7 +86,7 @@ def _run(case: Case) -> Measures:
     if sum(outcome.answered_s is not None for outcome in outcomes) > sum(call.succeeded for call in calls):
         raise StageError("agents report more answers than the provider gave: the column does not do what it says")
     measured = measure(outcomes, [(call.t - began_at, call.status or 0) for call in calls], capacity, case.scenario)
-    return msgspec.structs.replace(measured, late_s_max=max(end.late_s for end in ended))
+    return msgspec.structs.replace(measured, late_s_max=max(end.late_s for end in ended), busy=busy)
 
 
 def _plan_job(
@@ -106,22 +107,28 @@ def _plan_job(
     )
 
 
-def _play(case: Case, stage: Stage, jobs: Sequence[Job]) -> float:
-    """From the start of the run, which it returns, until the last request is answered or given up."""
+def _play(case: Case, stage: Stage, jobs: Sequence[Job]) -> tuple[float, float | None]:
+    """From the start until the last request is answered or given up. Returns the start, and how many cores were busy
+    in the column's services while there was traffic.
+    """
     stage.wait_until(lambda: all(Path(job.ready_file).exists() for job in jobs), "all agents are ready")
     began_at = time.time() + START_IN_S
     start = Path(jobs[0].start_file)
     beside = start.with_suffix(".beside")
     beside.write_text(repr(began_at), encoding="utf-8")
     beside.replace(start)
+    used_s = stage.read_services_cpu_s()
     for change in case.scenario.changes:
         time.sleep(max(0.0, began_at + change.at_s - time.time()))
         stage.change_provider(change.behaviour)
+    time.sleep(max(0.0, began_at + case.scenario.traffic_s - time.time()))
+    used_at_end_s = stage.read_services_cpu_s()
+    busy = None if used_s is None or used_at_end_s is None else (used_at_end_s - used_s) / case.scenario.traffic_s
     names = [f"agents-{number}" for number in range(len(jobs))]
     longest_s = began_at + case.scenario.traffic_s + DEADLINE_S + PATIENCE_S - time.time()
     stage.wait_until(lambda: all(map(stage.has_ended, names)), "all agents are done", longest_s)
     stage.check()
-    return began_at
+    return began_at, busy
 
 
 def _read_ended(job: Job) -> list[Ended]:
