@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -61,8 +60,12 @@ def run_cases(cases: Sequence[Case], jobs: int, keeper: Keeper) -> list[Run]:
     missing = [case for case in cases if case.key not in kept]
     # A thread runs its case from start to end: the kernel ends the children of a thread with it.
     with ThreadPoolExecutor(jobs) as pool:
-        fresh = dict(zip((case.key for case in missing), pool.map(partial(_run, keeper), missing), strict=True))
-    return [(kept | fresh)[case.key] for case in cases]
+        fresh = [pool.submit(_run, keeper, case) for case in missing]
+        try:
+            runs = kept | {case.key: run.result() for case, run in zip(missing, fresh, strict=True)}
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # on Ctrl-C, what has begun is finished and no more begun
+    return [runs[case.key] for case in cases]
 
 
 def _run(keeper: Keeper, case: Case) -> Run:

@@ -36,6 +36,6 @@ def is_hog(agent: str) -> bool:
 
 def deal_requests(requests: list[Request], processes: int) -> list[list[Request]]:
     """To the process in which its agent lives: as many agents to each."""
-    agents = sorted({request.agent for request in requests}, key=lambda agent: agent.rpartition("-")[2])
+    agents = sorted({request.agent for request in requests})  # hogs come one after the other, and so are spread
     home = {agent: place % processes for place, agent in enumerate(agents)}
     return [[request for request in requests if home[request.agent] == number] for number in range(processes)]
