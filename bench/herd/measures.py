@@ -51,7 +51,7 @@ class Measures(msgspec.Struct, frozen=True):
     max_in_100ms: int
     unanswered: dict[str, int]  # why, as far as agents were told
     late_s_max: float = 0.0  # how far the machine fell behind the plan
-    busy: float | None = None  # cores that the column's services used while there was traffic
+    busy: float | None = None  # share of the traffic's time in which the busiest service ran or waited for a core
 
 
 def measure(

@@ -108,27 +108,25 @@ def _plan_job(
 
 
 def _play(case: Case, stage: Stage, jobs: Sequence[Job]) -> tuple[float, float | None]:
-    """From the start until the last request is answered or given up. Returns the start, and how many cores were busy
-    in the column's services while there was traffic.
-    """
+    """From the start, which it returns, until the last request is answered or given up; and `busy` of the measures."""
     stage.wait_until(lambda: all(Path(job.ready_file).exists() for job in jobs), "all agents are ready")
     began_at = time.time() + START_IN_S
     start = Path(jobs[0].start_file)
     beside = start.with_suffix(".beside")
     beside.write_text(repr(began_at), encoding="utf-8")
     beside.replace(start)
-    used_s = stage.read_services_cpu_s()
+    before_s = stage.read_services_cpu_s()
     for change in case.scenario.changes:
         time.sleep(max(0.0, began_at + change.at_s - time.time()))
         stage.change_provider(change.behaviour)
     time.sleep(max(0.0, began_at + case.scenario.traffic_s - time.time()))
-    used_at_end_s = stage.read_services_cpu_s()
-    busy = None if used_s is None or used_at_end_s is None else (used_at_end_s - used_s) / case.scenario.traffic_s
+    after_s = stage.read_services_cpu_s()
+    busy = max((after_s[name] - before_s[name] for name in before_s.keys() & after_s.keys()), default=None)
     names = [f"agents-{number}" for number in range(len(jobs))]
     longest_s = began_at + case.scenario.traffic_s + DEADLINE_S + PATIENCE_S - time.time()
     stage.wait_until(lambda: all(map(stage.has_ended, names)), "all agents are done", longest_s)
     stage.check()
-    return began_at, busy
+    return began_at, None if busy is None else busy / case.scenario.traffic_s
 
 
 def _read_ended(job: Job) -> list[Ended]:

@@ -13,7 +13,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import msgspec
 
-from bench.herd.usage import read_cpu_s
+from bench.herd.usage import read_wanted_cpu_s
 from sluicegate_worker.demo.children import spawn, stop
 from sluicegate_worker.demo.embedded import HOST, EmbeddedServer
 from sluicegate_worker.demo.settings import read_plain_environment
@@ -89,13 +89,14 @@ class Stage:
     def has_ended(self, name: str) -> bool:
         return self._processes[name].poll() is not None
 
-    def read_services_cpu_s(self) -> float | None:
-        """Of all processes that are neither the provider nor agents."""
-        services = [
-            process.pid for name, process in self._processes.items() if not name.startswith(("provider", "agents"))
-        ]
-        used = [used_s for pid in services if (used_s := read_cpu_s(pid)) is not None]
-        return sum(used) if used else None
+    def read_services_cpu_s(self) -> dict[str, float]:
+        """What each process has wanted of a core so far that is neither the provider nor agents, where that is known."""
+        wanted = {
+            name: read_wanted_cpu_s(process.pid)
+            for name, process in self._processes.items()
+            if not name.startswith(("provider", "agents"))
+        }
+        return {name: wanted_s for name, wanted_s in wanted.items() if wanted_s is not None}
 
     def change_provider(self, behaviour: Mapping[str, object]) -> None:
         """Raises StageError with the provider's words when it cannot behave so."""

@@ -70,8 +70,8 @@ def _write_remarks(
             yield f"{titles[row.column]}: not measured. {row.impossible}\n"
         if row.busy is not None and row.busy > BUSY_MAX:
             yield (
-                f"{titles[row.column]}: what stands between agents and provider kept {row.busy:.1f} cores busy, "
-                "so that the machine, too, decided how fast it was.\n"
+                f"{titles[row.column]}: what stands between agents and provider wanted a core for {row.busy:.0%} of the "
+                "time, so that the machine, too, decided how fast it was.\n"
             )
     own = next((row for row in rows if row.column == ours and row.medians), None)
     if own is None:

@@ -1,13 +1,17 @@
-"""How much of the processor a process has used: so that the table can say where the machine was the limit."""
+"""How much of the processor a process wants: so that the table can say where the machine was the limit."""
 
-import os
 from pathlib import Path
 
+NS = 1_000_000_000
 
-def read_cpu_s(pid: int) -> float | None:
-    """Seconds of all its threads so far; None where the system does not say (elsewhere than on Linux)."""
+
+def read_wanted_cpu_s(pid: int) -> float | None:
+    """For how long its main thread has run, or waited for a core that others had; None where the system does not say.
+
+    All the services that are measured do their work in one thread. Only Linux says.
+    """
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
+        ran_ns, waited_ns, _ = Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()
+    except (OSError, ValueError):
         return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return (int(ran_ns) + int(waited_ns)) / NS
