@@ -90,7 +90,7 @@ class Stage:
         return self._processes[name].poll() is not None
 
     def read_services_cpu_s(self) -> dict[str, float]:
-        """What each process has wanted of a core so far that is neither the provider nor agents, where that is known."""
+        """What each process that is neither provider nor agents has wanted of a core so far, where that is known."""
         wanted = {
             name: read_wanted_cpu_s(process.pid)
             for name, process in self._processes.items()

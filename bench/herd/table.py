@@ -24,13 +24,14 @@ def write_tables(
     titles: Mapping[str, str],
     ours: str,
 ) -> str:
-    def place(summary: Summary) -> tuple[str, str]:
-        return summary.scenario, summary.model
+    def place(summary: Summary) -> tuple[int, int]:
+        return list(models).index(summary.model), list(scenarios).index(summary.scenario)
 
     parts = [LEGEND]
-    for (scenario, model), group in groupby(sorted(summaries, key=place), place):
-        order = list(titles)
+    order = list(titles)
+    for _, group in groupby(sorted(summaries, key=place), place):
         rows = sorted(group, key=lambda summary: order.index(summary.column))
+        scenario, model = rows[0].scenario, rows[0].model
         traits = [trait for trait in TRAITS if scenarios[scenario].hogs or not trait.light]
         parts.append(f"### `{scenario}`, `{model}`\n\n{_introduce(scenarios[scenario], models[model])}\n")
         parts.append("\n".join(_write_rows(rows, traits, titles)) + "\n")
@@ -41,7 +42,7 @@ def write_tables(
 def write_value(trait: Trait, value: float | None) -> str:
     if value is None:
         return "never" if trait.unit == "seconds" else "–"
-    return FORMS[trait.unit].format(value)
+    return FORMS[trait.unit].format(value).replace("%", " %")
 
 
 def _introduce(scenario: Scenario, model: Model) -> str:
@@ -70,8 +71,8 @@ def _write_remarks(
             yield f"{titles[row.column]}: not measured. {row.impossible}\n"
         if row.busy is not None and row.busy > BUSY_MAX:
             yield (
-                f"{titles[row.column]}: what stands between agents and provider wanted a core for {row.busy:.0%} of the "
-                "time, so that the machine, too, decided how fast it was.\n"
+                f"{titles[row.column]}: what stands between agents and provider wanted a core for {row.busy:.0%} of "
+                "the time, so that the machine, too, decided how fast it was.\n"
             )
     own = next((row for row in rows if row.column == ours and row.medians), None)
     if own is None:

@@ -83,7 +83,7 @@ def test_the_table_says_who_is_better_and_what_was_not_measured() -> None:
         Run("burst", "free", "oracle", 1, 1_200, impossible="it is on holiday"),
     ]
     text = write_tables(summarise(runs, "oracle"), list_scenarios(1_200), MODELS, TITLES, "sluicegate")
-    assert "| SDK | 1.00 | 0 | 90% | 100% | 0.5 s | 2.0 s | never | 1.00 | 3 |" in text
+    assert "| SDK | 1.00 | 0 | 90 % | 100 % | 0.5 s | 2.0 s | never | 1.00 | 3 |" in text
     assert "Better than **Sluicegate**: SDK in p50 0.5 s against 1.0 s." in text
     assert "oracle: not measured. it is on holiday" in text
     assert "SDK: what stands between agents and provider wanted a core for 90% of the time" in text

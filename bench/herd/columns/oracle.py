@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
+from typing import NamedTuple
 
 from aiohttp import ClientSession, TCPConnector
 
@@ -19,6 +20,14 @@ HEADROOM = 0.025
 MARGIN_S = 0.05  # around an outage, for the provider changes some milliseconds off the plan
 
 
+class Turn(NamedTuple):
+    """The smallest is next. Of equal tags, whoever was served less recently comes first, and then whoever asked."""
+
+    tag: float
+    served_before: float
+    serial: int
+
+
 class Oracle:
     """All agents' wishes, and the one loop that carries them out."""
 
@@ -26,7 +35,7 @@ class Oracle:
         self._session = session
         self._url = f"{job.base_url}/chat/completions"
         self._capacity = job.capacity
-        self._waiting: list[tuple[float, int, Wish, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Turn, Wish, asyncio.Future[None]]] = []
         self._serial = count()
         self._clock = 0.0  # virtual time: the start tag of what was sent last
         self._finish: dict[str, float] = defaultdict(float)
@@ -35,9 +44,9 @@ class Oracle:
     async def ask(self, wish: Wish) -> None:
         answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         agent = wish.request.agent
-        tag = max(self._clock, self._finish[agent])
-        self._finish[agent] = tag + 1
-        self._wait_for_turn(tag, wish, answered)
+        turn = Turn(max(self._clock, self._finish[agent]), self._finish[agent], next(self._serial))
+        self._finish[agent] = turn.tag + 1
+        self._wait_for(turn, wish, answered)
         await answered
 
     async def run(self) -> None:
@@ -46,7 +55,7 @@ class Oracle:
         async with asyncio.TaskGroup() as group:
             while True:
                 await self._work.wait()
-                began_at = self._waiting[0][2].began_at
+                began_at = self._waiting[0][1].began_at
                 slot_s = self._find_slot(max(slot_s, loop.time() - began_at))
                 await asyncio.sleep(began_at + slot_s - loop.time())
                 picked = self._pick()
@@ -54,27 +63,27 @@ class Oracle:
                     group.create_task(self._send(*picked))
                     slot_s += 1 / (self._per_s(slot_s) * (1 - HEADROOM))
 
-    def _wait_for_turn(self, tag: float, wish: Wish, answered: "asyncio.Future[None]") -> None:
-        heapq.heappush(self._waiting, (tag, next(self._serial), wish, answered))
+    def _wait_for(self, turn: Turn, wish: Wish, answered: "asyncio.Future[None]") -> None:
+        heapq.heappush(self._waiting, (turn, wish, answered))
         self._work.set()
 
-    def _pick(self) -> tuple[float, Wish, "asyncio.Future[None]"] | None:
+    def _pick(self) -> tuple[Turn, Wish, "asyncio.Future[None]"] | None:
         """The fairest wish whose agent has not given up."""
         picked = None
         while self._waiting and picked is None:
-            tag, _, wish, answered = heapq.heappop(self._waiting)
+            turn, wish, answered = heapq.heappop(self._waiting)
             if not answered.done():
-                self._clock, picked = tag, (tag, wish, answered)
+                self._clock, picked = turn.tag, (turn, wish, answered)
         if not self._waiting:
             self._work.clear()
         return picked
 
-    async def _send(self, tag: float, wish: Wish, answered: "asyncio.Future[None]") -> None:
+    async def _send(self, turn: Turn, wish: Wish, answered: "asyncio.Future[None]") -> None:
         body = wish.request.body.encode()
         async with self._session.post(self._url, data=body, headers={"Content-Type": "application/json"}) as response:
             await response.read()
         if response.status != 200:
-            self._wait_for_turn(tag, wish, answered)
+            self._wait_for(turn, wish, answered)
         elif not answered.done():
             answered.set_result(None)
 
