@@ -20,12 +20,13 @@ class Bars(NamedTuple):
     title: str
     full: float
     form: str
+    factor: float = 1.0
 
 
 BARS = (
-    Bars("answered", "answered in time", 1.0, "{:.0%}"),
+    Bars("answered", "answered in time", 100.0, "{:.0f} %", 100.0),
     Bars("sent_per_answer", "calls to the provider per answer", 5.0, "{:.2f}"),
-    Bars("p95_s", "95 of 100 answered within", DEADLINE_S, "{:.1f} s"),
+    Bars("light_p95_s", "95 % of the light agents' answers within", DEADLINE_S, "{:.1f} s"),
 )
 
 
@@ -64,10 +65,11 @@ def _draw_row(row: Summary, y: int, colour: str) -> Iterator[str]:
         if not row.medians:
             yield _text(x + 4, y + 11, "not measured")
             continue
-        value = row.medians[bars.field]
-        if value is None:  # a bar for what has no end would look like much of something
+        median = row.medians[bars.field]
+        if median is None:  # a bar for what has no end would look like much of something
             yield _text(x + 4, y + 11, "never")
             continue
+        value = median * bars.factor
         width = BAR_W * min(1.0, value / bars.full)
         yield _rect(x, y, width, colour, 1.0)
         label = bars.form.format(value)

@@ -91,7 +91,7 @@ def test_the_table_says_who_is_better_and_what_was_not_measured() -> None:
 
 
 def test_the_chart_is_whole() -> None:
-    summaries = summarise([run("direct", 1, p95_s=None), run("sluicegate", 1), run("oracle", 1)], "oracle")
+    summaries = summarise([run("direct", 1, light_p95_s=None), run("sluicegate", 1), run("oracle", 1)], "oracle")
     drawn = ET.fromstring(draw_chart(summaries, TITLES, "sluicegate", "oracle"))  # noqa: S314 - our own
     texts = [element.text for element in drawn.iter()]
     assert {"burst", "SDK", "Sluicegate", "oracle", "never", "2.0 s"} <= set(texts)
