@@ -26,7 +26,7 @@ class Bars(NamedTuple):
 BARS = (
     Bars("answered", "answered in time", 100.0, "{:.0f} %", 100.0),
     Bars("sent_per_answer", "calls to the provider per answer", 5.0, "{:.2f}"),
-    Bars("light_p95_s", "95 % of the light agents' answers within", DEADLINE_S, "{:.1f} s"),
+    Bars("light_p95_s", "p95 of the light agents", DEADLINE_S, "{:.1f} s"),
 )
 
 
