@@ -24,7 +24,7 @@ SCENARIOS = list(list_scenarios(60))
 @click.option("--rpm", type=click.IntRange(60, 6_000), default=1_200, show_default=True, help="The provider's limit.")
 @click.option("--jobs", type=click.IntRange(1, 8), default=1, show_default=True, help="Runs at the same time.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the tables.")
-@click.option("--out", type=FOLDER, help="Write all results here, and do not repeat runs that are here already.")
+@click.option("--out", type=FOLDER, help="Write the results of all runs here, and do not repeat those that are here.")
 def command(
     scenarios: tuple[str, ...],
     columns: tuple[str, ...],
@@ -48,15 +48,17 @@ def command(
     ]
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    runs = run_cases(cases, jobs, Keeper(out))
+    keeper = Keeper(out, rpm)
+    runs = run_cases(cases, jobs, keeper)
     if out is not None:
-        write_results(runs, rpm, out)
+        everything = {run.key: run for run in [*keeper.read(), *runs]}
+        write_results(list(everything.values()), rpm, out)
     click.echo(write_document(runs, rpm) if as_json else write_markdown(runs, rpm), nl=False)
 
 
 def run_cases(cases: Sequence[Case], jobs: int, keeper: Keeper) -> list[Run]:
     """Those that the keeper has are not run."""
-    kept = {(run.scenario, run.model, run.column, run.seed, run.rpm): run for run in keeper.read()}
+    kept = {run.key: run for run in keeper.read()}
     missing = [case for case in cases if case.key not in kept]
     # A thread runs its case from start to end: the kernel ends the children of a thread with it.
     with ThreadPoolExecutor(jobs) as pool:

@@ -21,21 +21,33 @@ TITLES = {column.name: column.title for column in COLUMNS.values()}
 class Keeper:
     """Runs in a file, a line each, so that a benchmark that was interrupted goes on where it was."""
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, rpm: int) -> None:
+        self._rpm = rpm
         self._file = None if folder is None else folder / "runs.jsonl"
         self._lock = Lock()
 
     def read(self) -> list[Run]:
-        """Those that measured something: what was impossible may be possible now."""
+        """Those that measured something, at this limit: what was impossible may be possible now."""
         if self._file is None or not self._file.exists():
             return []
         runs = [msgspec.json.decode(line, type=Run) for line in self._file.read_bytes().splitlines()]
-        return [run for run in runs if run.measures is not None]
+        return [run for run in runs if run.measures is not None and run.rpm == self._rpm]
 
     def keep(self, run: Run) -> None:
         if self._file is not None:
             with self._lock, self._file.open("ab") as file:
                 file.write(msgspec.json.encode(run) + b"\n")
+
+
+def sort_runs(runs: Sequence[Run]) -> list[Run]:
+    """In the order in which models, scenarios and columns are listed, however they were chosen and came to an end."""
+    models, scenarios, columns = list(MODELS), list(list_scenarios(60)), list(COLUMNS)
+    return sorted(
+        runs,
+        key=lambda run: (
+            models.index(run.model), scenarios.index(run.scenario), columns.index(run.column), run.seed
+        ),
+    )  # fmt: skip
 
 
 def make_document(runs: Sequence[Run], rpm: int) -> Mapping[str, object]:
@@ -62,6 +74,7 @@ def write_markdown(runs: Sequence[Run], rpm: int) -> str:
 
 
 def write_results(runs: Sequence[Run], rpm: int, folder: Path) -> None:
+    runs = sort_runs(runs)
     (folder / "herd.json").write_text(write_document(runs, rpm), encoding="utf-8")
     (folder / "herd.md").write_text(write_markdown(runs, rpm), encoding="utf-8")
     summaries = summarise(runs, ORACLE)

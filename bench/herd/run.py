@@ -21,6 +21,9 @@ START_IN_S = 0.5
 PATIENCE_S = 20.0  # beyond the last deadline: then the run has failed
 
 
+Key = tuple[str, str, str, int]
+
+
 class Case(NamedTuple):
     column: Column
     scenario: Scenario
@@ -29,8 +32,8 @@ class Case(NamedTuple):
     rpm: int
 
     @property
-    def key(self) -> tuple[str, str, str, int, int]:
-        return self.scenario.name, self.model.name, self.column.name, self.seed, self.rpm
+    def key(self) -> Key:
+        return self.scenario.name, self.model.name, self.column.name, self.seed
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -43,6 +46,10 @@ class Run(msgspec.Struct, frozen=True):
     rpm: int
     measures: Measures | None = None
     impossible: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.scenario, self.model, self.column, self.seed
 
 
 class Ended(msgspec.Struct, frozen=True):

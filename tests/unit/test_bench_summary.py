@@ -2,39 +2,15 @@
 
 from xml.etree import ElementTree as ET
 
-import msgspec
-
 from bench.herd.chart import draw_chart
-from bench.herd.measures import Measures
 from bench.herd.run import Run
 from bench.herd.scenarios import MODELS, list_scenarios
 from bench.herd.summary import TRAITS, Summary, find_leads, is_better, summarise
 from bench.herd.table import write_tables
+from support.herd_runs import make_run
 
-FINE = Measures(
-    wanted=10,
-    answers=10,
-    calls=10,
-    calls_429=0,
-    answered=1.0,
-    sent_per_answer=1.0,
-    goodput=0.9,
-    p50_s=1.0,
-    p95_s=2.0,
-    p99_s=4.0,
-    light_p50_s=1.0,
-    light_p95_s=2.0,
-    light_p99_s=4.0,
-    jain=1.0,
-    max_in_100ms=3,
-    unanswered={},
-)
 TRAIT = {trait.field: trait for trait in TRAITS}
 TITLES = {"direct": "SDK", "sluicegate": "**Sluicegate**", "oracle": "oracle"}
-
-
-def run(column: str, seed: int, **measures: object) -> Run:
-    return Run("burst", "free", column, seed, 1_200, msgspec.structs.replace(FINE, **measures))
 
 
 def find(summaries: list[Summary], column: str) -> Summary:
@@ -42,22 +18,22 @@ def find(summaries: list[Summary], column: str) -> Summary:
 
 
 def test_medians_are_over_seeds_and_set_against_the_oracle() -> None:
-    runs = [run("sluicegate", seed, p95_s=p95_s) for seed, p95_s in ((1, 3.0), (2, 9.0), (3, None))]
-    summary = find(summarise([*runs, run("oracle", 1)], "oracle"), "sluicegate")
+    runs = [make_run("sluicegate", seed, p95_s=p95_s) for seed, p95_s in ((1, 3.0), (2, 9.0), (3, None))]
+    summary = find(summarise([*runs, make_run("oracle", 1)], "oracle"), "sluicegate")
     assert (summary.seeds, summary.medians["p95_s"], summary.to_oracle["p95_s"]) == (3, 9.0, 4.5)
     assert summary.to_oracle["goodput"] == 1.0
     assert "calls_429" not in summary.to_oracle
 
 
 def test_a_median_may_be_never() -> None:
-    runs = [run("direct", seed, p95_s=p95_s) for seed, p95_s in ((1, 3.0), (2, None), (3, None))]
-    summary = find(summarise([*runs, run("oracle", 1)], "oracle"), "direct")
+    runs = [make_run("direct", seed, p95_s=p95_s) for seed, p95_s in ((1, 3.0), (2, None), (3, None))]
+    summary = find(summarise([*runs, make_run("oracle", 1)], "oracle"), "direct")
     assert (summary.medians["p95_s"], summary.to_oracle["p95_s"]) == (None, None)
 
 
 def test_what_failed_for_one_seed_has_no_medians() -> None:
     failed = Run("burst", "free", "direct", 2, 1_200, impossible="it did not start")
-    [summary] = summarise([run("direct", 1), failed], "oracle")
+    [summary] = summarise([make_run("direct", 1), failed], "oracle")
     assert (summary.medians, summary.impossible) == ({}, "it did not start")
 
 
@@ -71,15 +47,17 @@ def test_better_is_more_or_less_and_noticeably_so() -> None:
 
 
 def test_whoever_is_better_than_we_is_found() -> None:
-    summaries = summarise([run("direct", 1, p50_s=0.5, answered=0.5), run("sluicegate", 1), run("oracle", 1)], "oracle")
+    summaries = summarise(
+        [make_run("direct", 1, p50_s=0.5, answered=0.5), make_run("sluicegate", 1), make_run("oracle", 1)], "oracle"
+    )
     leads = find_leads(summaries, find(summaries, "sluicegate"), TRAITS)
     assert [(lead.column, lead.trait.field, lead.its, lead.ours) for lead in leads] == [("direct", "p50_s", 0.5, 1.0)]
 
 
 def test_the_table_says_who_is_better_and_what_was_not_measured() -> None:
     runs = [
-        run("direct", 1, p50_s=0.5, p99_s=None, busy=0.9),
-        run("sluicegate", 1),
+        make_run("direct", 1, p50_s=0.5, p99_s=None, busy=0.9),
+        make_run("sluicegate", 1),
         Run("burst", "free", "oracle", 1, 1_200, impossible="it is on holiday"),
     ]
     text = write_tables(summarise(runs, "oracle"), list_scenarios(1_200), MODELS, TITLES, "sluicegate")
@@ -91,7 +69,9 @@ def test_the_table_says_who_is_better_and_what_was_not_measured() -> None:
 
 
 def test_the_chart_is_whole() -> None:
-    summaries = summarise([run("direct", 1, light_p95_s=None), run("sluicegate", 1), run("oracle", 1)], "oracle")
+    summaries = summarise(
+        [make_run("direct", 1, light_p95_s=None), make_run("sluicegate", 1), make_run("oracle", 1)], "oracle"
+    )
     drawn = ET.fromstring(draw_chart(summaries, TITLES, "sluicegate", "oracle"))  # noqa: S314 - our own
     texts = [element.text for element in drawn.iter()]
     assert {"burst", "SDK", "Sluicegate", "oracle", "never", "2.0 s"} <= set(texts)
