@@ -7,6 +7,7 @@ from bench.herd.scenarios import Model, Scenario
 from bench.herd.summary import TRAITS, Lead, Summary, Trait, find_leads
 
 BUSY_MAX = 0.8
+LATE_S_MAX = 0.25
 FORMS = {"seconds": "{:.1f} s", "share": "{:.0%}", "ratio": "{:.2f}", "count": "{:.0f}"}
 LEGEND = """\
 Medians over the seeds; in brackets, how many times the oracle's. *Calls per answer*, *429s* and *in 100 ms* (the most
@@ -74,6 +75,8 @@ def _write_remarks(
                 f"{titles[row.column]}: what stands between agents and provider wanted a core for {row.busy:.0%} of "
                 "the time, so that the machine, too, decided how fast it was.\n"
             )
+        if row.late_s_max > LATE_S_MAX:
+            yield f"{titles[row.column]}: the machine fell behind, and agents asked up to {row.late_s_max:.1f} s late.\n"
     own = next((row for row in rows if row.column == ours and row.medians), None)
     if own is None:
         return

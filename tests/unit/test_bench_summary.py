@@ -56,7 +56,7 @@ def test_whoever_is_better_than_we_is_found() -> None:
 
 def test_the_table_says_who_is_better_and_what_was_not_measured() -> None:
     runs = [
-        make_run("direct", 1, p50_s=0.5, p99_s=None, busy=0.9),
+        make_run("direct", 1, p50_s=0.5, p99_s=None, busy=0.9, late_s_max=0.7),
         make_run("sluicegate", 1),
         Run("burst", "free", "oracle", 1, 1_200, impossible="it is on holiday"),
     ]
@@ -65,6 +65,7 @@ def test_the_table_says_who_is_better_and_what_was_not_measured() -> None:
     assert "Better than **Sluicegate**: SDK in p50 0.5 s against 1.0 s." in text
     assert "oracle: not measured. it is on holiday" in text
     assert "SDK: what stands between agents and provider wanted a core for 90% of the time" in text
+    assert "SDK: the machine fell behind, and agents asked up to 0.7 s late" in text
     assert "light" not in text  # there are no hogs in this scenario
 
 
