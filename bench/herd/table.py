@@ -76,7 +76,7 @@ def _write_remarks(
                 "the time, so that the machine, too, decided how fast it was.\n"
             )
         if row.late_s_max > LATE_S_MAX:
-            yield f"{titles[row.column]}: the machine fell behind, and agents asked up to {row.late_s_max:.1f} s late.\n"
+            yield f"{titles[row.column]}: the machine fell behind; agents asked up to {row.late_s_max:.1f} s late.\n"
     own = next((row for row in rows if row.column == ours and row.medians), None)
     if own is None:
         return

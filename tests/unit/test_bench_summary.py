@@ -65,7 +65,7 @@ def test_the_table_says_who_is_better_and_what_was_not_measured() -> None:
     assert "Better than **Sluicegate**: SDK in p50 0.5 s against 1.0 s." in text
     assert "oracle: not measured. it is on holiday" in text
     assert "SDK: what stands between agents and provider wanted a core for 90% of the time" in text
-    assert "SDK: the machine fell behind, and agents asked up to 0.7 s late" in text
+    assert "SDK: the machine fell behind; agents asked up to 0.7 s late" in text
     assert "light" not in text  # there are no hogs in this scenario
 
 
