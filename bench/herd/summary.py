@@ -36,8 +36,9 @@ TRAITS = (
     Trait("jain", "Jain", "ratio", more_is_better=True),
     Trait("max_in_100ms", "in 100 ms", "count"),
 )
-# Where a number is missing it is the worst there is: never answered, or nothing served.
-NOTICED_SHARE, NOTICED_MIN = 0.02, 0.02
+# A lead below these, or below a fiftieth, is chance or lost in rounding.
+NOTICED_SHARE = 0.02
+NOTICED_MIN = {"seconds": 0.1, "share": 0.01, "ratio": 0.02, "count": 1.0}
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -87,12 +88,13 @@ def find_leads(summaries: Sequence[Summary], ours: Summary, traits: Sequence[Tra
 
 
 def is_better(trait: Trait, one: float | None, other: float | None) -> bool:
+    """Where a number is missing it is the worst there is: never answered, or nothing served."""
     if one is None:
         return False
     if other is None:
         return True
     gain = one - other if trait.more_is_better else other - one
-    return gain > max(NOTICED_MIN, NOTICED_SHARE * abs(other))
+    return gain >= max(NOTICED_MIN[trait.unit], NOTICED_SHARE * abs(other))
 
 
 def _summarise(model: str, scenario: str, column: str, runs: Sequence[Run]) -> Summary:

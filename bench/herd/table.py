@@ -72,8 +72,8 @@ def _write_remarks(
             yield f"{titles[row.column]}: not measured. {row.impossible}\n"
         if row.busy is not None and row.busy > BUSY_MAX:
             yield (
-                f"{titles[row.column]}: what stands between agents and provider wanted a core for {row.busy:.0%} of "
-                "the time, so that the machine, too, decided how fast it was.\n"
+                f"{titles[row.column]}: what stands between agents and provider wanted a core for "
+                f"{100 * row.busy:.0f} % of the time, so that the machine, too, decided how fast it was.\n"
             )
         if row.late_s_max > LATE_S_MAX:
             yield f"{titles[row.column]}: the machine fell behind; agents asked up to {row.late_s_max:.1f} s late.\n"
