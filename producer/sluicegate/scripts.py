@@ -35,6 +35,7 @@ Argument = str | bytes | int | float
 _SHEBANG = re.compile(r"#!lua[^\n]*\n")
 _HEADER = re.compile(r"--\[\[\n(.*?)\n\]\]\n", re.DOTALL)
 _INCLUDE = re.compile(r"^-- @include ([a-z_ ]+)\n", re.MULTILINE)
+_TOP_LOCAL = re.compile(r"^local (function )?(\w+(?:, \w+)*)( =)?", re.MULTILINE)
 _SECTION = re.compile(r"(KEYS|ARGV|EACH|RETURNS)?\s+(\S+)")
 _INCLUDE_FOLDERS = (files("sluicegate") / "lua" / "include",)
 
@@ -70,8 +71,7 @@ class Script:
             raise ScriptError(f"{name}.lua must declare config as its first key: the others are built from it")
         if each is not None and each != self.each:
             raise ScriptError(f"{name}.lua takes {self.each} for each request, its caller gives {each}")
-        body = _INCLUDE.sub(lambda match: _included(match.group(1).split(), folder, clock), text[header.end() :])
-        self.source = shebang.group() + self._preamble() + body
+        self.source = shebang.group() + self._preamble() + _including(text[header.end() :], folder, clock)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(
@@ -111,18 +111,36 @@ def _locals(names: tuple[str, ...], source: str) -> str:
     return "".join(f"local {name.replace(':', '_')} = {source}[{at}]\n" for at, name in enumerate(names, 1))
 
 
-def _included(names: list[str], folder: Traversable, clock: str | None) -> str:
-    parts = []
-    for name in names:
-        if name == "clock" and clock is not None:
-            parts.append(clock)
-            continue
-        found = [
-            path
-            for path in (folder / "include" / f"{name}.lua", *(f / f"{name}.lua" for f in _INCLUDE_FOLDERS))
-            if path.is_file()
-        ]
-        if not found:
-            raise ScriptError(f"no include {name}.lua beside the scripts")
-        parts.append(found[0].read_text("utf-8"))
-    return "".join(parts)
+def _including(text: str, folder: Traversable, clock: str | None) -> str:
+    """The script's text, with its includes in place of the first line that names some."""
+    names = [name for match in _INCLUDE.finditer(text) for name in match.group(1).split()]
+    parts = [_read_include(name, folder, clock) for name in names]
+    before, _, after = _INCLUDE.sub("\0", text).partition("\0")
+    script = before + after.replace("\0", "")
+    scoped = [_scope(part, " ".join([script, *parts[:at], *parts[at + 1 :]])) for at, part in enumerate(parts)]
+    return before + "".join(scoped) + after.replace("\0", "")
+
+
+def _read_include(name: str, folder: Traversable, clock: str | None) -> str:
+    if name == "clock" and clock is not None:
+        return clock
+    for path in (folder / "include" / f"{name}.lua", *(other / f"{name}.lua" for other in _INCLUDE_FOLDERS)):
+        if path.is_file():
+            return path.read_text("utf-8")
+    raise ScriptError(f"no include {name}.lua beside the scripts")
+
+
+def _scope(part: str, others: str) -> str:
+    """What of an include nobody else uses stays its own: a Lua script may have no more than 200 locals at once."""
+    used = set(re.findall(r"\w+", others))
+    shared: list[str] = []
+
+    def share(match: re.Match[str]) -> str:
+        function, names, equals = match.groups(default="")
+        if used.isdisjoint(names.split(", ")):
+            return match.group()
+        shared.extend(names.split(", "))
+        return f"{function}{names}{equals}" if function or equals else ""
+
+    body = _TOP_LOCAL.sub(share, part)
+    return f"local {', '.join(shared)}\ndo\n{body}end\n" if shared else f"do\n{body}end\n"
