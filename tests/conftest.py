@@ -14,6 +14,7 @@ from sluicegate_worker.demo import embedded
 from sluicegate_worker.demo.embedded import EmbeddedServer
 from support.cluster import Cluster
 from support.leaks import assert_sound
+from support.scripts import Bench
 
 pytest_plugins = ["support.skipping", "support.surroundings"]
 
@@ -71,3 +72,10 @@ def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
     running_cluster.flush()
     yield running_cluster
     assert_sound(*(node.url for node in running_cluster.nodes))
+
+
+@pytest.fixture
+async def bench(redis_url: str) -> AsyncIterator[Bench]:
+    """The scripts by a clock of their own; drains its pool at the end of each test and finds what was left."""
+    async with Bench(redis_url) as ready:
+        yield ready

@@ -3,7 +3,7 @@
     SluicegateError
     ├─ InvalidRequest        the caller's own: bad name, body, path, pool or setting; nothing was accepted
     ├─ BacklogFull           no room now; `retry_after_s` says when to come back
-    ├─ WouldMissDeadline     the backlog is longer than the deadline; `eta_s` says how long
+    ├─ WouldMissDeadline     it would not be sent in time; `eta_s` says how long, `retry_after_s` when to come back
     ├─ DeadlineExceeded      accepted, but not answered in time; never sent after its deadline
     ├─ RequestDead           given up, in the dead letters; `reason`, `status`, `last_error`
     ├─ RequestCancelled      cancelled before it was answered
@@ -32,11 +32,15 @@ class BacklogFull(SluicegateError):
 
 
 class WouldMissDeadline(SluicegateError):
-    """What waits before the request would take `eta_s` seconds, which is more than its deadline allows."""
+    """It would be sent in `eta_s` seconds, after its deadline: so much waits before it, or no upstream opens sooner.
 
-    def __init__(self, message: str, eta_s: float) -> None:
+    With the same deadline it may be accepted after `retry_after_s` seconds.
+    """
+
+    def __init__(self, message: str, eta_s: float, retry_after_s: float) -> None:
         super().__init__(message)
         self.eta_s = eta_s
+        self.retry_after_s = retry_after_s
 
 
 class DeadlineExceeded(SluicegateError):

@@ -21,6 +21,8 @@ A pool's keys carry the hash tag `{<pool>}`, so that they share one slot of a cl
     key:<agent>:<key>        STRING            enqueue                        TTL: as its reply
     inbox:<producer>         STREAM             settle … add, the producer trims TTL: renewed by each notice
     upstream:<name>          HASH              lease, settle, retry           never: bucket, pause, what is in flight
+    flying                   HASH agent → n    lease, settle, retry           empty when nothing is in flight
+    spent:<window>           HASH agent → n    lease, settle                  TTL: a minute after its window of time
     wake                     LIST              enqueue, dispatcher add        at most one token
     audit                    STREAM            apply, replay, drop add        capped at 1,000 entries
     aside:<name>             any               put_aside                      TTL: `dead_ttl_s`; what had the wrong type
@@ -53,6 +55,8 @@ TYPES = {  # the table's first two columns, for what has to check them
     "key:<agent>:<key>": "string",
     "inbox:<producer>": "stream",
     "upstream:<name>": "hash",
+    "flying": "hash",
+    "spent:<window>": "hash",
     "wake": "list",
     "audit": "stream",
 }
@@ -99,3 +103,6 @@ class PoolKeys:
 
     def upstream(self, name: str) -> str:
         return f"{self.prefix}upstream:{name}"
+
+    def spent(self, window: int) -> str:
+        return f"{self.prefix}spent:{window}"

@@ -16,6 +16,7 @@ from sluicegate.errors import (
     UnknownRequest,
     WouldMissDeadline,
 )
+from sluicegate.estimate import Peek
 from sluicegate.inbox import Inbox
 from sluicegate.keys import POOLS, PoolKeys
 from sluicegate.script_files import CANCEL, ENQUEUE
@@ -51,14 +52,14 @@ class PoolClient:
         self._version = self._latest_version = b""
         self._reading: asyncio.Task[PoolTerms] | None = None
 
-    async def submit(self, order: Order, body: bytes, model: str | None, agent: str | None) -> Ticket:
+    async def submit(self, order: Order, body: bytes, peek: Peek, agent: str | None) -> Ticket:
         terms = await self.terms()
         try:
-            submission = await self._prepare(order, body, model, agent, terms)
+            submission = await self._prepare(order, body, peek, agent, terms)
         except InvalidRequest:
             self._version = b""  # the policy may have changed since its terms were read
             terms = await self.terms()
-            submission = await self._prepare(order, body, model, agent, terms)
+            submission = await self._prepare(order, body, peek, agent, terms)
         waiter = self._inbox.expect(submission.id, (submission.deadline_us / _MICRO) or terms.deadline_s)
         enqueued = self._batcher.send(submission)
         try:
@@ -142,12 +143,10 @@ class PoolClient:
             ) from error
         return self._terms
 
-    async def _prepare(
-        self, order: Order, body: bytes, model: str | None, agent: str | None, terms: PoolTerms
-    ) -> Submission:
-        if not terms.takes(model):
-            raise InvalidRequest(await self._wrong_pool(model, terms))
-        return prepare(order, body, model, agent, terms)
+    async def _prepare(self, order: Order, body: bytes, peek: Peek, agent: str | None, terms: PoolTerms) -> Submission:
+        if not terms.takes(peek.model):
+            raise InvalidRequest(await self._wrong_pool(peek.model, terms))
+        return prepare(order, body, peek, agent, terms)
 
     async def _enqueue(self, submissions: list[Submission]) -> list[Any]:
         """Enqueue is idempotent by id, so a call whose reply was lost is simply made again."""
@@ -205,10 +204,17 @@ def _refusal(kind: str, answer: Answer, order: Order) -> Exception:
         return InvalidRequest(
             f"the body is larger than the {int(answer[2])} bytes that the pool takes (max_request_bytes)"
         )
+    if kind == "too_many_tokens":
+        return InvalidRequest(
+            f"the request may take {int(answer[2])} tokens, and no upstream admits more than {int(answer[3])}: "
+            "shorten it, or ask for a shorter answer"
+        )
     seconds = int(answer[2]) / _MICRO
     if kind == "would_miss":
         return WouldMissDeadline(
-            f"the request would be sent in about {seconds:.1f} s, which is after its deadline; allow it longer", seconds
+            f"the request would be sent in about {seconds:.1f} s, which is after its deadline; allow it longer",
+            seconds,
+            int(answer[3]) / _MICRO,
         )
     whose = (
         "the agent's backlog (max_backlog_per_agent)"

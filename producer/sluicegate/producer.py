@@ -12,12 +12,13 @@ from typing import Any, Self, Unpack
 import msgspec
 
 from sluicegate.errors import InvalidRequest, UnknownRequest
+from sluicegate.estimate import read_peek
 from sluicegate.keys import POOLS
 from sluicegate.names import check_name
 from sluicegate.pool import POOL_WAIT_S, PoolClient
 from sluicegate.settings import resolve_settings
 from sluicegate.store import Store
-from sluicegate.submission import Options, Order, encode_body, model_of, takes_model
+from sluicegate.submission import Options, Order, encode_body, takes_model
 from sluicegate.ticket import Ticket, check_timeout
 from sluicegate.wire import Reply
 
@@ -83,9 +84,9 @@ class AsyncProducer:
         """
         order = Order(path=path, body=body, **options)
         encoded = encode_body(body)
-        model = model_of(encoded)
-        pool = self._client(self._pool or await self._pool_of(model))
-        return await pool.submit(order, encoded, model, self._agent)
+        peek = read_peek(encoded, path)
+        pool = self._client(self._pool or await self._pool_of(peek.model))
+        return await pool.submit(order, encoded, peek, self._agent)
 
     async def result(self, id: str, timeout: float = 0) -> Reply:
         """The reply of a request submitted by any process, waiting `timeout` seconds for it; until the reply's time

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from sluicegate.errors import InvalidRequest
+from sluicegate.estimate import Peek
 from sluicegate.keys import LANES
 from sluicegate.names import check_idempotency_key, check_name, new_id
 from sluicegate.paths import check_path, normalise_path
@@ -18,6 +19,7 @@ from sluicegate.wire import REQUEST_HEADERS, OnUnknown, Priority, RequestHead, S
 
 DEADLINE_S_MAX = 30 * 86_400
 _HEADER_CHARACTERS_MAX = 2048
+_MODEL_CHARACTERS_MAX = 256
 
 
 class Options(TypedDict, total=False):
@@ -70,12 +72,7 @@ class PoolTerms(Struct, frozen=True):
         return model is None or takes_model(self.models, model)
 
 
-class _Peek(Struct):
-    model: Any = None
-
-
 _encode = msgspec.json.Encoder().encode
-_peek = msgspec.json.Decoder(_Peek | list[msgspec.Raw] | str | int | float | bool | None).decode
 
 
 def takes_model(patterns: list[str], model: str) -> bool:
@@ -94,22 +91,7 @@ def encode_body(body: Any) -> bytes:
         raise InvalidRequest(f"the body cannot be written as JSON: {error}") from error
 
 
-def model_of(body: bytes) -> str | None:
-    """The body's `model`, if it names one. Raises InvalidRequest where the body is not JSON."""
-    if not body:
-        return None
-    try:
-        body.decode()  # the text of what is skipped below is not looked at
-        found = _peek(body)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"the body is not JSON: {error}") from error
-    model = found.model if isinstance(found, _Peek) else None
-    if model is not None and not isinstance(model, str):
-        raise InvalidRequest("the body's model must be text")
-    return model
-
-
-def prepare(order: Order, body: bytes, model: str | None, agent: str | None, terms: PoolTerms) -> Submission:
+def prepare(order: Order, body: bytes, peek: Peek, agent: str | None, terms: PoolTerms) -> Submission:
     """Checks the order against the pool's terms. Raises InvalidRequest with the cure; the server checks what may have
     changed."""
     chosen = agent if order.agent is None else order.agent
@@ -127,8 +109,14 @@ def prepare(order: Order, body: bytes, model: str | None, agent: str | None, ter
         raise InvalidRequest(
             f"the body has {len(body)} bytes; the pool takes at most {terms.max_request_bytes} (max_request_bytes)"
         )
+    tokens = _tokens(order.tokens)
+    tokens_in, tokens_out = _split_tokens(tokens, peek)
     head = RequestHead(
-        method=method, path=path, model=model, headers=_headers(order.headers), tokens=_tokens(order.tokens)
+        method=method,
+        path=path,
+        model=peek.model,
+        headers=_headers(order.headers),
+        tokens=tokens_in + max(0, tokens_out) if tokens is None else tokens,
     )
     digest = hashlib.sha256(b"\n".join((method.encode(), path.encode(), body))).hexdigest()[:32]
     return Submission(
@@ -142,6 +130,9 @@ def prepare(order: Order, body: bytes, model: str | None, agent: str | None, ter
         deadline_us=_microseconds("deadline", order.deadline, low_s=0.001),
         not_before_us=_microseconds("not_before", order.not_before, low_s=0.0),
         on_unknown=order.on_unknown,
+        model=(peek.model or "")[:_MODEL_CHARACTERS_MAX],
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
     )
 
 
@@ -181,6 +172,14 @@ def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
                 f"header {name} must be printable ASCII of at most {_HEADER_CHARACTERS_MAX} characters"
             )
     return passed
+
+
+def _split_tokens(tokens: int | None, peek: Peek) -> tuple[int, int]:
+    """Input, and the most that the answer may have, -1 where nobody says; the caller's own total goes before ours."""
+    if tokens is None:
+        return peek.tokens_in, -1 if peek.tokens_out is None else peek.tokens_out
+    tokens_in = min(tokens, peek.tokens_in) if peek.tokens_out is None else max(0, tokens - peek.tokens_out)
+    return tokens_in, tokens - tokens_in
 
 
 def _tokens(tokens: int | None) -> int | None:

@@ -87,6 +87,9 @@ class Submission(NamedTuple):
     deadline_us: int
     not_before_us: int
     on_unknown: str
+    model: str
+    tokens_in: int
+    tokens_out: int
 
 
 _encode_head = msgspec.json.Encoder().encode

@@ -59,7 +59,7 @@ async def test_every_state_has_its_fields(sluicegate: CommandLine, client: Redis
     assert 0 < delayed["due_at"] - delayed["enqueued_at"] < 70
     assert (delayed["dispatcher"], delayed["lease_left_s"]) == (None, None)
     assert (last["state"], last["lane"], last["agent"], last["attempt"]) == ("waiting", "batch", "bob", 0)
-    assert (last["model"], last["tokens"], last["due_at"]) == (None, None, None)
+    assert (last["model"], last["tokens"], last["due_at"]) == (None, 0, None)
     assert len(table.splitlines()) == 4
     assert all(request_id in table for request_id in (held.id, limited.id, waiting.id))
 

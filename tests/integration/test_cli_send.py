@@ -66,7 +66,7 @@ async def test_an_answer_that_is_not_json_is_shown_without_acting(sluicegate: Co
     [
         ({"do": "refuse"}, [], "ok", "with status 404"),
         ({"do": "fail"}, [], "dead", "is dead (attempts) after 1 calls: 500"),
-        ({"do": "limit"}, ["--deadline", "0.2"], "expired", "was not answered before its deadline"),
+        ({"do": "hold"}, ["--deadline", "0.2"], "expired", "was not answered before its deadline"),
     ],
 )
 async def test_bad_news_is_exit_1(

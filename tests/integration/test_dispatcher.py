@@ -9,7 +9,10 @@ import pytest
 from redis.asyncio import Redis
 
 from sluicegate import AsyncProducer, ReplyTimeout, RequestDead
+from sluicegate.store import Store
 from sluicegate_worker import Dispatcher
+from sluicegate_worker.policy_settings import Breaker
+from sluicegate_worker.registry import hold_pool
 from sluicegate_worker.settings import Retry
 from support.pools import chat, make_settings
 from support.served_pool import PATH
@@ -77,7 +80,12 @@ async def test_retries_spread_over_the_whole_delay(
     client: Redis, redis_url: str, upstream: Upstream, producer: AsyncProducer
 ) -> None:
     upstream.behaviour = answer(500)
-    settings = make_settings(redis_url, upstream.base_url, retry=Retry(max_attempts=5, base_s=600, cap_s=600))
+    settings = make_settings(
+        redis_url,
+        upstream.base_url,
+        retry=Retry(max_attempts=5, base_s=600, cap_s=600),
+        breaker=Breaker(failures=1_000),
+    )
     async with Dispatcher(settings):
         tickets = [await producer.submit(PATH, chat(), agent=f"a{n}", deadline=3_000) for n in range(40)]
 
@@ -98,7 +106,7 @@ async def test_retries_spread_over_the_whole_delay(
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(429, b"{}"), (529, b"{}"), (503, b'{"error":{"code":"server_is_overloaded"}}'), (401, b"{}"), (403, b"{}")],
+    [(429, b"{}"), (529, b"{}"), (503, b'{"error":{"code":"server_is_overloaded"}}')],
 )
 async def test_what_is_not_the_requests_fault_pauses_the_upstream_and_uses_no_attempt(
     redis_url: str, upstream: Upstream, producer: AsyncProducer, status: int, body: bytes
@@ -124,21 +132,26 @@ async def test_what_is_not_the_requests_fault_pauses_the_upstream_and_uses_no_at
 
 
 async def test_refused_credentials_are_nobodys_answer(
-    client: Redis, dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer
+    client: Redis, redis_url: str, dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer
 ) -> None:
+    """They wait, without using an attempt, until the key is taken again."""
     upstream.behaviour = answer(401, b'{"error":{"message":"Incorrect API key provided: sk-planted-0123456789"}}')
     tickets = [await producer.submit(PATH, chat(str(number)), agent=f"a{number}") for number in range(3)]
 
     async def is_paused() -> bool:
-        return bool(await client.hget("sg:{chat}:upstream:a", "pause_reason") == b"credentials")
+        return bool(await client.hget("sg:{chat}:upstream:a", "breaker_reason") == b"credentials")
 
-    await wait_until(is_paused, "the upstream pauses")
+    await wait_until(is_paused, "the breaker opens")
     await wait_until(lambda: dispatcher.in_flight == 0, "no call is in flight")
     for ticket in tickets:
         with pytest.raises(ReplyTimeout, match=r"delayed|waiting"):
             await producer.result(ticket.id)
-        assert await ticket.cancel() == "cancelled"
     assert len(upstream.arrivals) <= 3
+    upstream.behaviour = answer()
+    async with Store(redis_url) as store:
+        assert await hold_pool(store, "chat", None, "test", held=False)
+    replies = [await ticket.reply(timeout=20) for ticket in tickets]
+    assert {reply.status for reply in replies} == {200}
 
 
 async def test_a_pause_is_everybodys(redis_url: str, upstream: Upstream, producer: AsyncProducer) -> None:

@@ -90,13 +90,6 @@ async def test_an_upstream_that_only_one_side_knows_is_not_used(
     assert {reply.upstream for reply in replies} == {"a"}
 
 
-async def test_settings_that_are_not_in_force_are_said(redis_url: str, upstream: Upstream, tmp_path: Path) -> None:
-    file = write_settings(redis_url, upstream.base_url, "rpm = 60", "tpm = 1000")
-    with start_dispatcher(tmp_path, file) as dispatcher:
-        assert "upstreams[0].tpm is set but not enforced in this version" in dispatcher.words
-        assert "rpm is set but not" not in dispatcher.words
-
-
 async def test_a_server_without_a_file_of_its_own_is_said(redis_url: str, upstream: Upstream, tmp_path: Path) -> None:
     """The tests' server keeps none; one that does is not complained about."""
     with start_dispatcher(tmp_path, write_settings(redis_url, upstream.base_url)) as dispatcher:

@@ -194,3 +194,18 @@ async def test_a_full_server_takes_nothing_new_but_still_answers(
                 assert {(await ticket.reply()).status for ticket in tickets} == {200}
             await assert_at_rest(client, POOL)
     assert caplog.text == ""
+
+
+async def test_where_scripts_are_forbidden_nothing_is_sent_and_it_is_said(client: Redis, redis_url: str) -> None:
+    """And nobody counts for himself instead."""
+    await client.acl_setuser(
+        "unscripted", enabled=True, passwords=["+secret"], keys=["*"], categories=["+@all", "-@scripting"]
+    )
+    try:
+        url = redis_url.replace("redis://", "redis://unscripted:secret@")
+        await apply_settings(make_settings(redis_url))
+        async with AsyncProducer(url, pool=POOL, agent="ann") as producer:
+            with pytest.raises(StoreUnavailable, match="no permissions to run"):
+                await producer.submit(PATH, {})
+    finally:
+        await client.acl_deluser("unscripted")

@@ -82,7 +82,7 @@ async def test_each_fault_has_its_status_and_words_and_no_time_to_come_back(
 @pytest.mark.parametrize(
     ("profile", "faults", "understood"),
     [
-        ("openai", SLOW_DOWN, "rate"),
+        ("openai", SLOW_DOWN, "ramp"),
         ("openai", QUOTA, "quota"),
         ("openai", OVERLOADED, "overload"),
         ("openai", REVOKED, "credentials"),

@@ -99,7 +99,7 @@ async def test_a_limit_where_there_was_none_keeps_its_distance_to_the_last_slot(
 async def test_in_flight_and_pause_outlive_a_change(bench: Bench) -> None:
     await bench.submit("ann", 3)
     leased = await bench.take(2)
-    await bench.retry(leased[0], pause_us=SECOND_US, reason="rate")
+    await bench.retry(leased[0], pause_us=SECOND_US, fault="rate")
     await bench.apply(make_policy(rpm=60))
     assert await bench.in_flight() == 1
     assert (await bench.lease()).leased == []

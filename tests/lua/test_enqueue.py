@@ -136,9 +136,9 @@ async def test_a_request_that_would_come_too_late_is_refused(bench: Bench) -> No
         bench.order("ann", deadline_us=5_999_999), bench.order("ann", deadline_us=6_000_000),
         bench.order("bob", deadline_us=5_000_000, not_before_us=5_000_001),
     )  # fmt: skip
-    assert (tight.kind, tight.values) == ("would_miss", (6_000_000,))
+    assert (tight.kind, tight.values) == ("would_miss", (6_000_000, SECOND_US))
     assert (enough.kind, enough.values) == ("waiting", (6, 6_000_000))
-    assert (later.kind, later.values) == ("would_miss", (5_000_001,))
+    assert (later.kind, later.values) == ("would_miss", (5_000_001, SECOND_US))
 
 
 async def test_position_and_eta_count_rounds_of_all_agents_that_wait(bench: Bench) -> None:

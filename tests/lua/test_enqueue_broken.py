@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from support.scripts import CLOCK_KEY, SECOND_US, Bench
+from support.script_clock import CLOCK_KEY
+from support.scripts import SECOND_US, Bench
 from support.stored import read_all
 
 LAST_ID = "18446744073709551615-18446744073709551615"

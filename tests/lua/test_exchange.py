@@ -38,7 +38,7 @@ async def test_only_the_holder_gets_one(bench: Bench) -> None:
 async def test_it_may_lie_beyond_the_horizon_but_never_before_a_pause_ends(bench: Bench) -> None:
     await bench.submit("ann", 20)
     leased = await bench.take(11)
-    await bench.retry(leased[0], pause_us=SECOND_US, reason="rate")
+    await bench.retry(leased[0], pause_us=SECOND_US, fault="overload")
     slots = await bench.exchange(*leased[1:])
     assert slots == [START_US + SECOND_US + at * PRICE_US for at in range(10)]
     assert slots[-1] > bench.now_us + HORIZON_US

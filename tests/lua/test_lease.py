@@ -31,7 +31,8 @@ async def test_a_leased_request_is_in_run_and_nowhere_else(bench: Bench) -> None
     assert entry == leased.fence
     assert fields == {
         "id": "one", "agent": "ann", "upstream": "a", "slot_us": str(leased.slot_us), "send": "1", "dispatcher": "d7",
-        "leased_us": str(bench.now_us),
+        "leased_us": str(bench.now_us), "lane": "interactive", "tokens_in": "0", "tokens_out": "0", "tokens": "0",
+        "cost": str(PRICE_US), "start_us": "0", "handed_calls": "1", "handed_in": "0", "handed_out": "0",
     }  # fmt: skip
     [pending] = await bench.redis.xpending_range(bench.keys.fixed("run"), "dispatchers", "-", "+", 10)
     assert (pending["message_id"], pending["consumer"]) == (leased.fence, "d7")
@@ -114,7 +115,7 @@ async def test_only_upstreams_that_the_dispatcher_can_serve_are_used(bench: Benc
 async def test_a_pause_holds_for_every_dispatcher(bench: Bench) -> None:
     await bench.submit("ann", 3)
     [leased] = await bench.take()
-    await bench.retry(leased, pause_us=2 * SECOND_US, reason="rate")
+    await bench.retry(leased, pause_us=2 * SECOND_US, fault="rate")
     for dispatcher in ("d1", "d2"):
         assert (await bench.lease(dispatcher)).leased == []
     bench.advance(2 * SECOND_US - HORIZON_US)
@@ -186,7 +187,7 @@ async def test_retries_that_expired_are_answered_and_not_sent(bench: Bench) -> N
 async def test_a_paused_pool_still_answers_what_expires(bench: Bench) -> None:
     await bench.submit("ann", 2, deadline_us=SECOND_US)
     [leased] = await bench.take()
-    await bench.retry(leased, delay_us=0, pause_us=50 * SECOND_US, reason="quota")
+    await bench.retry(leased, delay_us=0, pause_us=50 * SECOND_US, fault="rate")
     bench.advance(SECOND_US)
     grant = await bench.lease()
     assert (grant.expired, grant.leased) == (2, [])

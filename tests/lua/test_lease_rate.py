@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluicegate_worker.registry import price_us
+from sluicegate_worker.script_terms import price_us
 from support.properties import PROPERTY
 from support.scripts import HORIZON_US, SECOND_US, START_US, Bench, make_policy, make_upstream
 
@@ -112,7 +112,7 @@ async def test_a_clock_that_went_back_holds_nobody_up(bench: Bench, heard_by: st
     """Neither the debt nor a pause becomes longer by the step, and the next slot keeps its distance."""
     await bench.submit("ann", 3)
     [first] = await bench.take()
-    await bench.retry(first, pause_us=3 * SECOND_US, reason="rate", delay_us=0)
+    await bench.retry(first, pause_us=3 * SECOND_US, fault="rate", delay_us=0)
     bench.now_us -= 60 * SECOND_US
     if heard_by == "renew":
         await bench.renew("d1")

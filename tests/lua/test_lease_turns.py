@@ -69,7 +69,7 @@ async def test_when_the_work_ends_with_the_horizon_nobody_needs_the_turn(bench: 
 async def test_a_long_pause_is_slept_through_in_pieces(bench: Bench) -> None:
     await bench.submit("ann", 2)
     [leased] = await bench.take()
-    await bench.retry(leased, pause_us=60 * SECOND_US, reason="rate")
+    await bench.retry(leased, pause_us=60 * SECOND_US, fault="rate")
     grant = await bench.lease("d1")
     assert (grant.verdict, grant.wait_us) == ("turn", IDLE_US)
 
@@ -120,7 +120,7 @@ async def test_room_in_one_upstream_wakes_while_somebody_sleeps_for_another(benc
     await bench.apply(make_policy(upstreams=(make_upstream("a"), make_upstream("b", max_in_flight=1))))
     await bench.submit("ann", 5)
     [first] = (await bench.lease("d1", count=1, upstreams=("a",))).leased
-    await bench.retry(first, pause_us=60 * SECOND_US, reason="rate")
+    await bench.retry(first, pause_us=60 * SECOND_US, fault="rate")
     grant = await bench.lease("d1")
     assert ([one.upstream for one in grant.leased], grant.verdict) == (["b"], "turn")
     await token(bench)
@@ -133,7 +133,7 @@ async def test_room_in_one_upstream_wakes_while_somebody_sleeps_for_another(benc
 async def test_the_turn_is_up_in_time_for_the_next_deadline(bench: Bench) -> None:
     await bench.submit("ann", 2, deadline_us=SECOND_US)
     [leased] = await bench.take()
-    await bench.retry(leased, pause_us=60 * SECOND_US, reason="rate")
+    await bench.retry(leased, pause_us=60 * SECOND_US, fault="rate")
     assert (await bench.lease("d1")).wait_us == SECOND_US
     bench.advance(SECOND_US - 60_000)
     assert (await bench.lease("d1")).wait_us == 60_000
@@ -147,7 +147,7 @@ async def test_the_turn_is_up_in_time_for_the_next_deadline(bench: Bench) -> Non
 async def test_others_sleep_no_longer_than_the_turn_that_ends_with_a_deadline(bench: Bench) -> None:
     await bench.submit("ann", 2, deadline_us=SECOND_US)
     [leased] = await bench.take()
-    await bench.retry(leased, pause_us=60 * SECOND_US, reason="rate")
+    await bench.retry(leased, pause_us=60 * SECOND_US, fault="rate")
     await bench.lease("d1")
     grant = await bench.lease("d2")
     assert (grant.verdict, grant.wait_us) == ("block", SECOND_US + GRACE_US)

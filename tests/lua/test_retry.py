@@ -53,20 +53,20 @@ async def test_attempts_count_only_when_used(bench: Bench) -> None:
 async def test_a_pause_only_moves_later(bench: Bench) -> None:
     await bench.submit("ann", 4)
     leased = await bench.take(4)
-    pauses = [(5, "rate"), (2, "overload"), (9, "quota"), (0, "")]
+    pauses = [(5, "rate"), (2, "overload"), (9, "ramp"), (0, "")]
     found = []
     for one, (pause_s, reason) in zip(leased, pauses, strict=True):
-        await bench.retry(one, pause_us=pause_s * SECOND_US, reason=reason)
+        await bench.retry(one, pause_us=pause_s * SECOND_US, fault=reason)
         until_us, why = await bench.redis.hmget(bench.keys.upstream("a"), "pause_until_us", "pause_reason")
         found.append(((int(until_us or 0) - START_US) // SECOND_US, why))
-    assert found == [(5, "rate"), (5, "rate"), (9, "quota"), (9, "quota")]
+    assert found == [(5, "rate"), (5, "rate"), (9, "ramp"), (9, "ramp")]
 
 
 async def test_the_news_of_a_pause_counts_even_from_who_lost_the_request(bench: Bench) -> None:
     await bench.submit()
     [leased] = await bench.take()
     await bench.cancel(leased.id)
-    assert await bench.retry(leased, pause_us=SECOND_US, reason="rate") == ["lost"]
+    assert await bench.retry(leased, pause_us=SECOND_US, fault="rate") == ["lost"]
     assert await bench.redis.hget(bench.keys.upstream("a"), "pause_until_us") == str(START_US + SECOND_US)
     assert await bench.in_flight() == 0
 
@@ -120,11 +120,11 @@ async def test_the_history_is_a_list_of_notes_that_stays_bounded(bench: Bench) -
 async def test_429s_and_calls_are_counted_per_minute(bench: Bench) -> None:
     await bench.submit("ann", 3)
     leased = await bench.take(3)
-    await bench.retry(leased[0], reason="rate")
-    await bench.retry(leased[1], reason="overload")
+    await bench.retry(leased[0], fault="rate")
+    await bench.retry(leased[1], fault="overload")
     cells = await bench.redis.hgetall(bench.keys.upstream("a"))
     [cell] = [value for name, value in cells.items() if name.startswith("cell:")]
-    assert cell.split()[1:] == ["3", "1"]
+    assert cell.split()[1:] == ["3", "1", "0", "0", "1"]  # calls, 429s, tokens, good, failed
 
 
 async def test_somebody_is_woken_for_what_is_due(bench: Bench) -> None:

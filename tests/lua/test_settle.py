@@ -130,3 +130,13 @@ async def test_broken_off_by_a_damaged_key_it_has_written_no_outcome(bench: Benc
     await bench.redis.rename("sg:kept", bench.keys.fixed(name))
     assert await bench.settle(leased) == ["ok"]
     assert len(await bench.notices()) == 1
+
+
+async def test_a_late_answer_for_a_request_that_was_replayed_takes_its_cost_along(bench: Bench) -> None:
+    await bench.submit("ann", 2)
+    [leased] = await bench.take()
+    await bench.bury(leased)
+    assert await bench.replay(leased.id) == ["replayed"]
+    assert await bench.counter("waiting_cost") == 20_000
+    assert await bench.settle(leased) == ["ok"]
+    assert (await bench.counter("waiting"), await bench.counter("waiting_cost")) == (1, 10_000)

@@ -10,7 +10,7 @@ from support.contents import Contents, Key
 
 OF_POOL = re.compile(r"sg:\{([^}]*)\}:(.*)", re.DOTALL)
 PLACE = re.compile(r"(backlog|run|retry|dead) (\d+-\d+)")
-ENDING = ("reply:", "key:", "inbox:", "aside:", "dead")  # what must have a TTL; a dead request has one too
+ENDING = ("reply:", "key:", "inbox:", "aside:", "dead", "spent:")  # what must have a TTL; a dead request has one too
 Entries = dict[str, dict[str, str]]
 
 
@@ -116,26 +116,53 @@ class _Pool:
         for lane in LANES:
             ring = set(self._read(f"ring:{lane}"))
             agents = {name.removeprefix(f"{lane}:") for name in self._backlogs if name.startswith(f"{lane}:")}
-            if ring != agents:
+            if ring | {agent for agent in agents if self._is_at_cap(agent)} != agents | ring or ring - agents:
                 yield f"ring:{lane} has {sorted(ring)}, and these agents have a backlog: {sorted(agents)}"
             if both := {agent for agent in ring if f"{lane}:{agent}" in self._read("idle")}:
                 yield f"these agents are in ring:{lane} and idle at once: {sorted(both)}"
         if len(self._read("wake")) > 1:
             yield "wake has more than one token"
 
+    def _is_at_cap(self, agent: str) -> bool:
+        cap = int(self._keys["config"].value.get("max_in_flight_per_agent", 0)) if "config" in self._keys else 0
+        return 0 < cap <= sum(fields.get("agent") == agent for fields in self._run.values())
+
     def _find_wrong_counters(self) -> Iterator[str]:
         sched: dict[str, str] = self._keys["sched"].value if "sched" in self._keys else {}
         alive = [one for one in self._requests.values() if not one.get("place", "").startswith("dead ")]
         truth = {
             "waiting": sum(len(entries) for entries in self._backlogs.values()),
+            "waiting_cost": sum(
+                int(one.get("cost", 0)) for one in alive if one.get("place", "").startswith("backlog ")
+            ),
             "bytes": sum(int(request.get("bytes", 0)) for request in alive),
         }
         for name, count in truth.items():
             if int(sched.get(name, 0)) != count:
                 yield f"{name} says {sched.get(name)}, and it is {count}"
+        agents = Counter(fields.get("agent", "") for fields in self._run.values())
+        flying: dict[str, str] = self._keys["flying"].value if "flying" in self._keys else {}
+        said_of_agents = {agent: int(count) for agent, count in flying.items()}
+        if said_of_agents != agents:
+            yield f"flying says {said_of_agents}, and run has {dict(agents)}"
+        yield from self._find_wrong_flights()
+
+    def _find_wrong_flights(self) -> Iterator[str]:
+        """What is in flight and what is reserved at each upstream: reserved = settled + leased, at every moment."""
         flying = Counter(fields.get("upstream", "") for fields in self._run.values())
         upstreams: dict[str, dict[str, str]] = self._named("upstream:")
         for name in {*upstreams, *flying}:
             said = int(upstreams.get(name, {}).get("in_flight", 0))
             if said != flying[name]:
                 yield f"in_flight of upstream {name} says {said}, and run has {flying[name]} of its entries"
+            for kind in ("in", "out"):
+                handed, settled = (
+                    int(upstreams.get(name, {}).get(f"{what}_{kind}", 0)) for what in ("handed", "settled")
+                )
+                leased = sum(
+                    int(fields.get(f"tokens_{kind}", 0))
+                    for fields in self._run.values()
+                    if fields.get("upstream") == name
+                )
+                if handed != settled + leased:
+                    yield f"upstream {name} has reserved {handed} tokens {kind}, settled {settled}, and leased {leased}"

@@ -8,7 +8,8 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster
 
 READ = """
-local FIELDS = { 'agent', 'lane', 'place', 'bytes', 'on_unknown', 'crashes', 'attempts', 'sends', 'deadline_us' }
+local FIELDS = { 'agent', 'lane', 'place', 'bytes', 'on_unknown', 'crashes', 'attempts', 'sends', 'deadline_us',
+  'cost' }
 local function read(key, kind)
   if kind == 'string' then return string.find(key, ':key:', 1, true) and { redis.call('GET', key) } or {} end
   if kind == 'list' then return redis.call('LRANGE', key, 0, -1) end

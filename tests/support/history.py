@@ -68,16 +68,19 @@ class History:
             worker.held |= {leased.fence: leased for leased in grant.leased}
 
     async def send(self, worker: Worker, leased: Leased) -> None:
-        """At its slot, or at the next one; not at all where it is no longer this worker's."""
+        """At its slot, or at the next one; not where it is no longer this worker's, or nothing goes to its upstream."""
         while self._bench.now_us > leased.slot_us + MISSED_US:
             [slot_us] = await self._bench.exchange(leased, dispatcher=worker.name)
-            if slot_us <= 0:
+            if slot_us < 0:
+                return await self.hand_back(worker, leased)
+            if slot_us == 0:
                 del worker.held[leased.fence]
-                return
+                return None
             leased = worker.held[leased.fence] = leased._replace(slot_us=slot_us)
         self._bench.advance(max(0, leased.slot_us - self._bench.now_us))
         worker.sent.add(leased.fence)
         self._calls[leased.id] += 1
+        return None
 
     async def settle(self, worker: Worker, leased: Leased, *, heard: bool) -> None:
         """Who does not hear the answer says it again."""
@@ -161,6 +164,12 @@ class History:
     async def check(self) -> None:
         """I2, I3, I4, and that everything in Redis agrees with itself."""
         assert find_contradictions(await read_contents(self._bench.redis), POOL) == []
+        await self.check_calls()
+        slots = sorted(self._bench.slots)
+        assert all(later - earlier >= PRICE_US for earlier, later in pairwise(slots))
+
+    async def check_calls(self) -> None:
+        """I2 and I3."""
         replies = await self._bench.redis.mget([self._bench.keys.reply(one.id) for one in self.orders] or ["none"])
         for order, reply in zip(self.orders, replies, strict=False):
             if reply is not None:
@@ -168,5 +177,3 @@ class History:
             assert order.id not in self._outcomes or reply is not None, f"the outcome of {order.id} is gone"
         too_often = self._calls - self._allowed
         assert not too_often, f"called more often than anything accounts for: {dict(too_often)}"
-        slots = sorted(self._bench.slots)
-        assert all(later - earlier >= PRICE_US for earlier, later in pairwise(slots))

@@ -117,7 +117,9 @@ def _read_record(line: bytes) -> Record:
     return Record(**json.loads(line))
 
 
-def write_settings(redis_url: str, destination: str, *lines: str, rules: Sequence[str] = ()) -> str:
+def write_settings(
+    redis_url: str, destination: str, *lines: str, rules: Sequence[str] = (), provider: str = "openai"
+) -> str:
     """A sluicegate.toml with one pool `chat` and one upstream `a`, at a base URL or `package.module:handler`.
 
     `lines` are more settings of the upstream, `rules` those of the pool.
@@ -133,7 +135,7 @@ def write_settings(redis_url: str, destination: str, *lines: str, rules: Sequenc
         cap_s = 0.02
         [[pools.chat.upstreams]]
         name = "a"
-        provider = "openai"
+        provider = "{provider}"
         {kind} = "{destination}"
         {upstream}
     """

@@ -11,18 +11,17 @@ from typing import Any, NamedTuple, Self
 
 from redis.asyncio import Redis
 
-from sluicegate.keys import GROUP, PoolKeys
+from sluicegate.keys import PoolKeys
 from sluicegate.scripts import Argument, Script
 from sluicegate.store import Store
 from sluicegate.wire import ReplyHead, Submission, encode_reply, split_reply
 from sluicegate_worker.mending import mend
 from sluicegate_worker.policy_settings import Policy, Retry, UpstreamPolicy
-from sluicegate_worker.registry import script_fields
 from sluicegate_worker.rows import BuryRow, DropRow, Grant, Leased, RenewRow, RetryRow, SettleRow, read_grant
+from sluicegate_worker.script_terms import script_fields
 from support.leaks import assert_at_rest
+from support.script_clock import CLOCK, CLOCK_KEY, TELL_TIME
 
-CLOCK_KEY = "sg:test-clock"
-CLOCK = f"local function read_clock_us() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end\n"
 START_US = 1_700_000_000_000_000
 SECOND_US = 1_000_000
 PRICE_US = 10_000  # of the bench's own policy: 6,000 requests a minute without headroom
@@ -33,7 +32,7 @@ _PRODUCER, _WORKER = files("sluicegate") / "lua", files("sluicegate_worker") / "
 _OF_PRODUCER = ("enqueue", "watch", "cancel")
 _OF_WORKER = (
     "apply", "lease", "pass", "exchange", "renew", "settle", "retry", "bury", "leave", "snapshot", "show", "replay",
-    "drop", "retry_now",
+    "drop", "retry_now", "hold",
 )  # fmt: skip
 SCRIPTS = {name: Script(_PRODUCER, name, clock=CLOCK) for name in _OF_PRODUCER} | {
     name: Script(_WORKER, name, clock=CLOCK) for name in _OF_WORKER
@@ -56,20 +55,18 @@ def make_policy(
     return Policy(upstreams=upstreams, retry=Retry(share=retry_share), **rules)
 
 
-def make_upstream(name: str, *, rpm: float | None = 6000, max_in_flight: int = 1000) -> UpstreamPolicy:
-    return UpstreamPolicy(name=name, provider="openai", headroom=0, rpm=rpm, max_in_flight=max_in_flight)
-
-
-# Deliveries age with the clock; the moments that a test takes do not count.
-TELL_TIME = f"""
-redis.call('SET', KEYS[1], ARGV[1], 'EX', 3600)
-if ARGV[2] == '0' then return end -- to touch a delivery is a sign of life of its consumer
-local pending = redis.pcall('XPENDING', KEYS[2], '{GROUP}', '-', '+', 10000)
-for _, one in ipairs(pending.err and {{}} or pending) do
-  local idle_ms = math.floor(one[3] / 100 + 0.5) * 100 + ARGV[2]
-  redis.call('XCLAIM', KEYS[2], '{GROUP}', one[2], 0, one[1], 'IDLE', string.format('%.0f', idle_ms), 'JUSTID')
-end
-"""
+def make_upstream(
+    name: str,
+    *,
+    rpm: float | None = 6000,
+    max_in_flight: int = 1000,
+    provider: str = "openai",
+    headroom: float = 0.0,
+    **limits: Any,
+) -> UpstreamPolicy:
+    return UpstreamPolicy(
+        name=name, provider=provider, headroom=headroom, rpm=rpm, max_in_flight=max_in_flight, **limits
+    )
 
 
 class Bench:
@@ -77,8 +74,9 @@ class Bench:
 
     def __init__(self, url: str) -> None:
         self.keys = PoolKeys(POOL)
-        # Any: its own types allow for every protocol and encoding at once.
-        self.redis: Any = Redis.from_url(url, protocol=2, decode_responses=True)
+        # Any: its own types allow for every protocol and encoding at once. A timer for each command would take a fifth
+        # of the tests' time.
+        self.redis: Any = Redis.from_url(url, protocol=2, decode_responses=True, socket_timeout=None)
         self._store = Store(url)
         self._forget()
 
@@ -87,6 +85,7 @@ class Bench:
         self.accepted: set[str] = set()
         self.leased: dict[str, Leased] = {}
         self.slots: list[int] = []
+        self.taken: list[Leased] = []  # with its slot: once for its lease, and for each exchange
         self.upstreams: tuple[str, ...] = ()
         self._made = self._told_us = self._to_age_us = 0
 
@@ -126,7 +125,7 @@ class Bench:
     async def apply(self, policy: Policy | None = None, *, replace: bool = True, text: str | None = None) -> list[int]:
         chosen = policy or make_policy()
         fields = list(script_fields(chosen))
-        version, ours = await self.run("apply", ("test", int(replace), text or repr(chosen)), fields)
+        version, ours = await self.run("apply", ("test", -1 if replace else 0, text or repr(chosen)), fields)
         if ours:
             self.upstreams = tuple(upstream.name for upstream in chosen.upstreams)
         return [version, ours]
@@ -134,13 +133,15 @@ class Bench:
     def order(
         self, agent: str = "ann", *, id: str | None = None, lane: str = "interactive", key: str = "",
         body: bytes = b"{}", deadline_us: int = 0, not_before_us: int = 0, on_unknown: str = "retry",
+        model: str = "m", tokens_in: int = 0, tokens_out: int = 0,
     ) -> Submission:  # fmt: skip
         self._made += 1
         digest = hashlib.sha256(body).hexdigest()[:32]
         head = b'{"method":"POST","path":"/embeddings"}'
         return Submission(
-            id or f"r{self._made}", agent, lane, key, digest, head, body, deadline_us, not_before_us, on_unknown
-        )
+            id or f"r{self._made}", agent, lane, key, digest, head, body, deadline_us, not_before_us, on_unknown,
+            model, tokens_in, tokens_out,
+        )  # fmt: skip
 
     async def enqueue(self, *orders: Submission, producer: str = "p1") -> list[Answer]:
         _, *rows = await self.run("enqueue", (producer,), orders)
@@ -163,6 +164,7 @@ class Bench:
         grant = read_grant(answer)
         self.leased.update((leased.fence, leased) for leased in grant.leased)
         self.slots += [leased.slot_us for leased in grant.leased]
+        self.taken += grant.leased
         return grant
 
     async def take(self, count: int = 1, dispatcher: str = "d1") -> list[Leased]:
@@ -176,10 +178,13 @@ class Bench:
         now_us, *slots = await self.run("exchange", (dispatcher, lead_us), rows)
         assert now_us == self.now_us
         self.slots += [slot for slot in slots if slot > 0]
+        self.taken += [one._replace(slot_us=slot) for one, slot in zip(leased, slots, strict=True) if slot > 0]
         return list(slots)
 
-    async def settle(self, *leased: Leased, body: bytes = b"{}") -> list[str]:
-        rows = [SettleRow(one.fence, one.id, one.upstream, self.reply(one, body=body)) for one in leased]
+    async def settle(self, *leased: Leased, body: bytes = b"{}", usage: str = "", reported: str = "") -> list[str]:
+        rows = [
+            SettleRow(one.fence, one.id, one.upstream, self.reply(one, body=body), usage, reported) for one in leased
+        ]
         return _words(await self.run("settle", (), rows))
 
     async def renew(self, dispatcher: str = "d1", *leased: Leased, known_us: int = 0) -> dict[str, str]:
@@ -190,11 +195,11 @@ class Bench:
         return dict(zip(_words(flat[::2]), _words(flat[1::2]), strict=True))
 
     async def retry(
-        self, *leased: Leased, delay_us: int = SECOND_US, used: int = 1, pause_us: int = 0, reason: str = "",
+        self, *leased: Leased, delay_us: int = SECOND_US, used: int = 1, pause_us: int = 0, fault: str = "",
         note: bytes = b'{"error":"500"}', sent: bool = True,
     ) -> list[str]:  # fmt: skip
         rows = [
-            RetryRow(one.fence, one.id, one.upstream, delay_us, used, int(sent), pause_us, reason, note)
+            RetryRow(one.fence, one.id, one.upstream, delay_us, used, int(sent), pause_us, fault, note)
             for one in leased
         ]
         return _words(await self.run("retry", (), rows))
@@ -245,8 +250,15 @@ class Bench:
     async def counter(self, name: str) -> float:
         return float(await self.redis.hget(self.keys.fixed("sched"), name) or 0)
 
+    async def of_upstream(self, field: str, upstream: str = "a") -> str | None:
+        found: str | None = await self.redis.hget(self.keys.upstream(upstream), field)
+        return found
+
     async def in_flight(self, upstream: str = "a") -> int:
-        return int(await self.redis.hget(self.keys.upstream(upstream), "in_flight") or 0)
+        return int(await self.of_upstream("in_flight", upstream) or 0)
+
+    async def hold(self, upstream: str = "", *, held: bool = True) -> Any:
+        return await self.run("hold", ("test", upstream, int(held)))
 
     async def notices(self, producer: str = "p1") -> list[dict[str, str]]:
         return [fields for _, fields in await self.redis.xrange(self.keys.inbox(producer))]

@@ -8,12 +8,14 @@ from typing import Any
 
 from sluicegate.store import Store
 from sluicegate_worker import Dispatcher
+from sluicegate_worker.policy_settings import Breaker
 from sluicegate_worker.registry import apply_policy
 from sluicegate_worker.settings import Pool, Retry, Settings, Upstream, policy_of
 
 POOL = "chat"
 PATH = "/chat/completions"
 JSON = {"content-type": "application/json"}
+UNMOVED = Breaker(failures=1_000_000)  # what fails here was asked to
 SHOUT = "loud\x1b[2J\n[red]näive"
 
 _gates: dict[str, asyncio.Event] = {}
@@ -40,7 +42,8 @@ def make_settings(redis_url: str, *, rpm: float | None = 6_000, max_in_flight: i
         name="a", provider="openai", handler="support.served_pool:obey", rpm=rpm, max_in_flight=max_in_flight
     )
     return Settings(
-        redis_url=redis_url, pools={POOL: Pool(upstreams=(upstream,), retry=Retry(max_attempts=1), **rules)}
+        redis_url=redis_url,
+        pools={POOL: Pool(upstreams=(upstream,), retry=Retry(max_attempts=1), breaker=UNMOVED, **rules)},
     )
 
 
@@ -48,7 +51,7 @@ async def apply_settings(settings: Settings) -> None:
     """The pool without anybody who serves it."""
     async with Store(settings.redis_url) as store:
         for name, pool in settings.pools.items():
-            await apply_policy(store, name, policy_of(pool), "test", replace=True)
+            await apply_policy(store, name, policy_of(pool), "test")
 
 
 @asynccontextmanager

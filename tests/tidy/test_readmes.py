@@ -40,3 +40,19 @@ def test_a_dead_path_is_found() -> None:
     page = Path("worker/README.md")
     assert find_dead_paths(page, "loops/leaser.py, `leaser.py`, [here](sluicegate_worker/loops)", files) == []
     assert find_dead_paths(page, "loops/gone.py and clock.lua", files) == ["clock.lua", "loops/gone.py"]
+
+
+NAMED_TEST = re.compile(r"`((?:\w+/)+test_\w+\.py)::(test_\w+)`")
+
+
+def test_the_tests_that_a_document_names_are_there() -> None:
+    named = [
+        pair for file in list_files() if file.suffix == ".md" for pair in NAMED_TEST.findall((ROOT / file).read_text())
+    ]
+    assert len(named) > 15
+    missing = [f"{file}::{test}" for file, test in named if not has_test(ROOT / "tests" / file, test)]
+    assert missing == []
+
+
+def has_test(file: Path, test: str) -> bool:
+    return file.exists() and re.search(rf"def {test}\(", file.read_text()) is not None

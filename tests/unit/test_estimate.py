@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from sluicegate.errors import InvalidRequest
 from sluicegate.estimate import Peek, read_peek
-from sluicegate.submission import model_of
 from support.properties import PROPERTY
 
 PNG = "data:image/png;base64," + "iVBORw0KGgo" * 1000
@@ -171,14 +170,19 @@ def judged(read: Any, *arguments: Any) -> object:
 @pytest.mark.parametrize(
     "body",
     [
-        b"{", b"model=gpt", b'{"model":"gpt-5"', b"\xff\xfe", b'{"a":"\xff"}', b'{"\xff":1}', b'"\\ud800"',
-        b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000, b'{"model":"a"} x', b'{"model":7}', b'{"model":["gpt-5"]}',
-        b'{"model":true}',
-        b'{"model":"a","model":7}', b'{"model":7,"model":"a"}', b'{"model":1e400}', b"1e400", b"NaN", b" ", b"null",
+        b"{", b"model=gpt", b'{"model":"gpt-5"', b"\xff\xfe", b'{"a":"\xff"}', b'{"\xff":1}', b"[" * 100_000,
+        b'{"model":"a"} x', b'{"model":7}', b'{"model":["gpt-5"]}', b'{"model":true}', b'{"model":"a","model":7}',
+        b"NaN", b" ",
     ],
 )  # fmt: skip
-def test_it_refuses_what_was_refused_in_the_same_words(body: bytes) -> None:
-    assert judged(read_peek, body, "/completions") == judged(model_of, body)
+def test_what_is_no_json_or_names_a_model_that_is_no_text_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidRequest, match=r"the body is not JSON|the body's model must be text"):
+        read_peek(body, "/completions")
+
+
+@pytest.mark.parametrize("body", [b'{"model":"a","n":1e400}', b'{"model":"a","n":' + b"1" * 5000 + b"}"])
+def test_numbers_that_nobody_can_hold_are_the_providers_to_refuse(body: bytes) -> None:
+    assert read_peek(body, "/completions").model == "a"
 
 
 def test_a_deep_body_is_counted() -> None:
@@ -188,9 +192,9 @@ def test_a_deep_body_is_counted() -> None:
 @given(st.binary() | JSON.map(lambda value: json.dumps(value, ensure_ascii=False).encode()), st.sampled_from(PATHS))
 @PROPERTY
 def test_any_body_is_read_or_refused(body: bytes, path: str) -> None:
-    assert judged(read_peek, body, path) == judged(model_of, body)
-    if isinstance(judged(read_peek, body, path), str | None):
+    try:
+        found = read_peek(body, path)
+    except InvalidRequest:
         return
-    found = read_peek(body, path)
     assert found.tokens_in >= 0
     assert found.tokens_out is None or 0 <= found.tokens_out <= 10**9

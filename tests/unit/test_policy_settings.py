@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from sluicegate_worker.policy_settings import Policy, UpstreamRules, check_policy, not_in_force
+from sluicegate_worker.policy_settings import Policy, UpstreamRules, check_policy
 from sluicegate_worker.settings import Pool, SettingsError, Upstream, policy_of
 
 SECRETS = {
@@ -59,11 +59,3 @@ def test_a_policy_can_be_checked_alone() -> None:
     check_policy(policy, "chat")
     with pytest.raises(SettingsError, match=r"chat.max_backlog must be a whole number from 1 to 1_000_000_000, not 0"):
         check_policy(replace(policy, max_backlog=0), "chat")
-
-
-def test_what_is_not_in_force_is_named_only_when_set() -> None:
-    assert not_in_force(policy_of(make_pool())) == []
-    assert not_in_force(policy_of(make_pool(poison_after=3, weights={}, upstreams=(make_upstream(burst_s=0.0),)))) == []
-    limits = dict.fromkeys(("tpm", "itpm", "otpm", "rpd", "tpd", "burst_s"), 5)
-    pool = make_pool(weights={"a": 2}, upstreams=(make_upstream(rpm=5), make_upstream(name="b", **limits)))
-    assert not_in_force(policy_of(pool)) == ["weights", *(f"upstreams[1].{name}" for name in limits)]

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -55,7 +55,11 @@ def test_defaults_are_those_of_the_contract() -> None:
         "slot_horizon_s": 0.1,
         "weights": {},
         "batch_share": 0.05,
+        "max_in_flight_per_agent": None,
+        "max_tokens_per_agent": None,
+        "tokens_window_s": 86_400,
         "retry": {"max_attempts": 5, "base_s": 0.5, "cap_s": 60, "share": 0.2},
+        "breaker": {"failures": 10, "share": 0.5, "open_s": 0.5, "cap_s": 1},
         "upstreams": [
             {
                 "name": "a",
@@ -249,6 +253,7 @@ def test_an_error_is_one_of_the_tree() -> None:
     assert issubclass(SettingsError, InvalidRequest)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

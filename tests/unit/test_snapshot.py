@@ -25,6 +25,8 @@ def describe(**changes: Any) -> dict[str, Any]:
         next_due_us=b"",
         agents_interactive=0,
         agents_batch=0,
+        waiting_cost_us=b"0",
+        held=0,
         **nothing,
     )
     return describe_pool("chat", state._replace(**changes), agents_top=20)
@@ -49,6 +51,7 @@ def test_what_is_overdue_or_ahead_of_the_clock_is_not_negative() -> None:
 def test_an_agent_with_calls_in_flight_alone_is_listed_last() -> None:
     pool = describe(
         waiting=b"1",
+        waiting_cost_us=b"100000",
         agents_interactive=1,
         agents=[b"interactive", b"zoe", 1, b"1699999999000-0", b"100000"],
         flights=[b"batch", b"ann", b"batch", b"ann", b"", b"gone"],
@@ -64,6 +67,6 @@ def test_an_agent_in_both_lanes_is_one() -> None:
 
 
 def test_a_pause_that_is_over_has_no_reason() -> None:
-    upstreams = [b"a", [b"pause_until_us", str(NOW_US - 1).encode(), b"pause_reason", b"rate"]]
+    upstreams = [b"a", [b"pause_until_us", str(NOW_US - 1).encode(), b"pause_reason", b"rate"], 0]
     (upstream,) = describe(upstreams=upstreams)["upstreams"]
     assert (upstream["pause_s"], upstream["pause_reason"]) == (0, None)

@@ -7,13 +7,13 @@ import msgspec
 import pytest
 
 from sluicegate.errors import InvalidRequest
+from sluicegate.estimate import Peek, read_peek
 from sluicegate.submission import (
     DEADLINE_S_MAX,
     Order,
     PoolTerms,
     UpstreamTerms,
     encode_body,
-    model_of,
     prepare,
     takes_model,
 )
@@ -23,10 +23,12 @@ TERMS = PoolTerms(
     models=["gpt-*", "text-?"], max_request_bytes=100, deadline_s=300, upstreams=[UpstreamTerms("openai")]
 )
 
+PEEK = Peek("gpt-5", 20, 30)
+
 
 def order(**changed: Any) -> Submission:
     asked = Order(**{"path": "/v1/embeddings", "body": b"{}", **changed})
-    return prepare(asked, encode_body(asked.body), "gpt-5", "ann", TERMS)
+    return prepare(asked, encode_body(asked.body), PEEK, "ann", TERMS)
 
 
 def head_of(submission: Submission) -> RequestHead:
@@ -37,7 +39,8 @@ def test_the_defaults() -> None:
     row = order(body={"n": 1})
     assert row[1:4] == ("ann", "interactive", "")
     assert (row.body, row.deadline_us, row.not_before_us, row.on_unknown) == (b'{"n":1}', 0, 0, "retry")
-    assert head_of(row) == RequestHead("POST", "/embeddings", model="gpt-5")
+    assert head_of(row) == RequestHead("POST", "/embeddings", model="gpt-5", tokens=50)
+    assert row[10:] == ("gpt-5", 20, 30)
     assert len(row.digest) == 32
 
 
@@ -47,8 +50,23 @@ def test_what_is_named_is_taken_over() -> None:
         method="post",
     )  # fmt: skip
     assert row[:4] == ("mine", "bob", "batch", "k 1")
-    assert row[7:] == (1_500_000, 250_000, "dead")
+    assert row[7:10] == (1_500_000, 250_000, "dead")
     assert (head_of(row).method, head_of(row).tokens) == ("POST", 9)
+
+
+@pytest.mark.parametrize(
+    ("said", "peek", "split"),
+    [
+        (None, Peek("m", 20, None), (20, -1)),
+        (100, Peek("m", 20, 30), (70, 30)),
+        (10, Peek("m", 20, 30), (0, 10)),
+        (100, Peek("m", 20, None), (20, 80)),
+        (0, Peek("m", 20, None), (0, 0)),
+    ],
+)
+def test_the_callers_own_estimate_goes_before_ours(said: int | None, peek: Peek, split: tuple[int, int]) -> None:
+    asked = Order(path="/embeddings", body=b"{}", tokens=said)
+    assert prepare(asked, b"{}", peek, "ann", TERMS)[11:] == split
 
 
 def test_the_digest_is_of_method_path_and_body_alone() -> None:
@@ -116,7 +134,7 @@ def test_what_could_never_be_answered_is_refused(changed: dict[str, Any], senten
 
 def test_somebody_must_be_named() -> None:
     with pytest.raises(InvalidRequest, match="name the agent"):
-        prepare(Order(path="/embeddings", body=b"{}"), b"{}", None, None, TERMS)
+        prepare(Order(path="/embeddings", body=b"{}"), b"{}", PEEK, None, TERMS)
 
 
 @pytest.mark.parametrize(
@@ -159,13 +177,13 @@ def test_a_body_without_end_is_refused() -> None:
     ],
 )
 def test_the_model_of_a_body(body: bytes, model: str | None) -> None:
-    assert model_of(body) == model
+    assert read_peek(body, "/embeddings").model == model
 
 
 @pytest.mark.parametrize("model", [b"7", b"true", b'["gpt-5"]', b"{}"])
 def test_a_model_that_is_no_text_is_refused(model: bytes) -> None:
     with pytest.raises(InvalidRequest, match="the body's model must be text"):
-        model_of(b'{"model":' + model + b"}")
+        read_peek(b'{"model":' + model + b"}", "/embeddings")
 
 
 @pytest.mark.parametrize(
@@ -173,7 +191,7 @@ def test_a_model_that_is_no_text_is_refused(model: bytes) -> None:
 )
 def test_bytes_that_are_no_json_are_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="the body is not JSON"):
-        model_of(body)
+        read_peek(body, "/embeddings")
 
 
 @pytest.mark.parametrize(

@@ -77,4 +77,5 @@ def test_what_is_no_reply_is_somebody_elses(blob: bytes) -> None:
 def test_a_submission_is_a_row_of_the_enqueue_script() -> None:
     assert Submission._fields == (
         "id", "agent", "lane", "key", "digest", "head", "body", "deadline_us", "not_before_us", "on_unknown",
+        "model", "tokens_in", "tokens_out",
     )  # fmt: skip

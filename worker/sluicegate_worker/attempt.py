@@ -26,11 +26,13 @@ from sluicegate_worker.rows import BuryRow, ExchangeRow, Leased, RetryRow, Settl
 from sluicegate_worker.script_files import EXCHANGE
 from sluicegate_worker.upstream.call import Answer, Call, Caller, CallFailed
 from sluicegate_worker.upstream.classify import read_usage
+from sluicegate_worker.upstream.lessons import write_reported, write_usage
 from sluicegate_worker.upstream.rename import rename_model
 from sluicegate_worker.upstream.reply_headers import passed_headers
 
 MISSED_S = 0.025  # a slot missed by more is exchanged, so that a stalled dispatcher never sends a burst
 _FAR_S = 0.25  # a slot further away than this is handed back when draining
+_QUIET_S = 10.0  # between two lines in the log about the same upstream
 _MICRO = 1_000_000
 
 _log = logging.getLogger("sluicegate.dispatcher")
@@ -65,7 +67,7 @@ class Attempts:
         self._persistence = Persistence(store, keys, repairs, draining)
         self._exchange: Batcher[ExchangeRow] = Batcher("exchange", self._exchange_slots)
         self._random = Random()
-        self._paused_until: dict[str, float] = {}
+        self._quiet_until: dict[str, float] = {}
         self.policy: Policy
 
     async def carry_out(self, leased: Leased) -> None:
@@ -140,7 +142,7 @@ class Attempts:
                 )
                 return None
             if slot_us < 0:
-                return Retry(0, False, "handed back, for its upstream is no longer in the pool's policy", sent=False)
+                return Retry(0, False, "handed back, for its upstream takes nothing now", sent=False)
             slot_at = self._clock.monotonic_of(slot_us)
 
     async def _drains_within(self, wait_s: float) -> bool:
@@ -187,27 +189,33 @@ class Attempts:
                 passed_headers(answer.headers),
                 read_usage(answer.body),
             )
-            reply = encode_reply(head, answer.body)
-            if await self._persistence.settle(SettleRow(leased.fence, leased.id, leased.upstream, reply)) == "late":
+            row = self._settle_row(leased, answer, head)
+            if await self._persistence.settle(row) == "late":
                 _log.warning("the answer to request %s came after its outcome and is dropped", leased.id)
         elif isinstance(outcome, Retry):
-            self._report_pause(leased.upstream, outcome)
+            self._report_fault(leased.upstream, outcome)
             await self._persistence.retry(self._retry_row(leased, outcome))
         elif isinstance(outcome, Bury):
             await self._persistence.bury(self._bury_row(leased, outcome, head))
 
-    def _report_pause(self, upstream: str, outcome: Retry) -> None:
-        """Once per pause, however many calls were under way when it began."""
+    def _report_fault(self, upstream: str, outcome: Retry) -> None:
+        """Once in a while, however many calls were under way when it began."""
         now = time.monotonic()
-        if outcome.pause_s and now >= self._paused_until.get(upstream, now):
-            self._paused_until[upstream] = now + outcome.pause_s
-            _log.warning(
-                "upstream %s pauses for %.1f s (%s): %s",
-                upstream,
-                outcome.pause_s,
-                outcome.reason,
-                redact(outcome.error),
-            )
+        if outcome.fault not in ("", "failure") and now >= self._quiet_until.get(upstream, now):
+            self._quiet_until[upstream] = now + max(outcome.pause_s, _QUIET_S)
+            _log.warning("upstream %s refuses (%s): %s", upstream, outcome.fault, redact(outcome.error))
+
+    def _settle_row(self, leased: Leased, answer: Answer, head: ReplyHead) -> SettleRow:
+        provider, now_s = self._targets[leased.upstream].provider, self._clock.store_us_of(time.monotonic()) / _MICRO
+        good = answer.status < 400  # what was refused to its caller may have cost anything
+        return SettleRow(
+            leased.fence,
+            leased.id,
+            leased.upstream,
+            encode_reply(head, answer.body),
+            write_usage(provider, head.usage, leased.asked_out) if good else "",
+            write_reported(provider, answer.headers, now_s) if good else "",
+        )
 
     def _retry_row(self, leased: Leased, outcome: Retry) -> RetryRow:
         return RetryRow(
@@ -218,7 +226,7 @@ class Attempts:
             int(outcome.uses_attempt),
             int(outcome.sent),
             int(outcome.pause_s * _MICRO),
-            outcome.reason,
+            outcome.fault,
             self._note(leased, outcome.status, outcome.error),
         )
 

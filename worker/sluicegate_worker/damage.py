@@ -7,13 +7,17 @@ from typing import Any, NamedTuple
 from sluicegate.errors import StoreUnavailable
 from sluicegate.keys import GROUP, PoolKeys, type_of
 from sluicegate.store import Store
-from sluicegate_worker.registry import decode_policy, script_fields
+from sluicegate_worker.registry import decode_policy
 from sluicegate_worker.script_files import SURVEY
+from sluicegate_worker.script_terms import TEXTS, script_fields
 
 _KEYS_AT_ONCE = 1000
-_TEXTS = re.compile(rb"watch|silent|lone|lone_dispatcher|turn|pause_reason|cell:.*", re.DOTALL)  # all else are numbers
-_FRACTION = re.compile(rb"_us\Z|_us:|_credit\Z|_share\Z")
-_NEVER_NEGATIVE = (b"waiting", b"bytes", b"in_flight")
+# All else are numbers.
+_TEXTS = re.compile(
+    rb"watch|silent|lone|lone_dispatcher|turn|pause_reason|breaker|breaker_reason|probe|(cell|hour|model):.*", re.DOTALL
+)
+_FRACTION = re.compile(rb"_us\Z|_us:|_credit\Z|_share\Z|\A(peak|pace|outlook|ramp_level)\Z|\A(last|ceiling|headroom):")
+_NEVER_NEGATIVE = (b"waiting", b"waiting_cost", b"bytes", b"in_flight")
 _WHOLE_NUMBER = re.compile(rb"-?\d{1,17}")
 _NUMBER = re.compile(rb"-?\d{1,17}(\.\d+)?(e[+-]?\d{1,2})?")
 
@@ -77,10 +81,17 @@ def find_wrong_settings(pool: str, config: Mapping[bytes, bytes]) -> list[str]:
         return []
     try:
         policy = decode_policy(pool, config.get(b"policy", b""))
-        needed = ["version", *(name for name, _ in script_fields(policy))]
+        needed: dict[str, object] = {"version": None, **dict(script_fields(policy))}
     except StoreUnavailable:
-        needed = [field.decode(errors="replace") for field in config if field != b"policy"]
-    return [name for name in needed if not _is_number(name.encode(), config.get(name.encode(), b""))]
+        needed = {field.decode(errors="replace"): None for field in config if field != b"policy"}
+    return [name for name, value in needed.items() if not _is_setting(name, value, config.get(name.encode(), b""))]
+
+
+def _is_setting(name: str, value: object, found: bytes) -> bool:
+    """A text must be what the policy makes of it; a number need only be one: another release may count otherwise."""
+    if name in TEXTS:
+        return value is None or found.decode(errors="replace") == value
+    return _is_number(name.encode(), found)
 
 
 def _is_sound(field: bytes, found: bytes) -> bool:

@@ -22,7 +22,7 @@ from sluicegate_worker.policy_settings import Policy
 from sluicegate_worker.registry import apply_policy, read_policy
 from sluicegate_worker.repairs import Repairs
 from sluicegate_worker.script_files import LEAVE
-from sluicegate_worker.settings import Pool, Settings, Upstream, not_in_force, policy_of
+from sluicegate_worker.settings import Pool, Settings, Upstream, policy_of
 from sluicegate_worker.settings_secrets import read_api_key
 from sluicegate_worker.upstream.call import Caller
 from sluicegate_worker.upstream.handler import HandlerUpstream, import_handler
@@ -185,7 +185,7 @@ class PoolDispatcher:
             return
         ours = policy_of(self._settings)
         if seen is None:
-            await apply_policy(self._store, self._pool, ours, f"dispatcher {self._name}", replace=False)
+            await apply_policy(self._store, self._pool, ours, f"dispatcher {self._name}", expected=0)
         found = await read_policy(self._store, self._pool)
         if found is None:
             return
@@ -208,10 +208,8 @@ def _report_differences(pool: str, policy: Policy, ours: Policy) -> None:
             ", ".join(sorted(missing)),
         )
     for upstream in policy.upstreams:
-        if upstream.rpm is None:
-            _log.warning("pool %s: upstream %s has no rpm, so nothing limits it", pool, upstream.name)
-    for name in not_in_force(policy):
-        _log.warning("pool %s: %s is set but not enforced in this version", pool, name)
+        if not any((upstream.rpm, upstream.tpm, upstream.itpm, upstream.otpm)):
+            _log.warning("pool %s: upstream %s has no rpm or tpm, so nothing limits it", pool, upstream.name)
 
 
 def _dispatcher_name() -> str:

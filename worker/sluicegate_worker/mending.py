@@ -11,8 +11,9 @@ from sluicegate.errors import StoreUnavailable
 from sluicegate.keys import PoolKeys
 from sluicegate.store import Store
 from sluicegate_worker.damage import WrongField, WrongKey, find_damage
-from sluicegate_worker.registry import decode_policy, script_fields
+from sluicegate_worker.registry import decode_policy
 from sluicegate_worker.script_files import APPLY, FORGET, PUT_ASIDE, RECOUNT, RESTORE
+from sluicegate_worker.script_terms import script_fields
 
 _AT_ONCE = 200
 _MENDER = "mending"
@@ -62,7 +63,7 @@ async def _renew_settings(store: Store, keys: PoolKeys, lost: list[str]) -> list
     except StoreUnavailable:
         said = await _put_aside(store, keys, WrongKey("config", "hash without a policy", "hash with one"))
         return [f"{sentence} ({names} could not be read)" for sentence in said]
-    await APPLY(store, keys, (_MENDER, 1, text), list(script_fields(policy)))
+    await APPLY(store, keys, (_MENDER, -1, text), list(script_fields(policy)))
     return [f"config: {names} could not be read; worked out again from the policy"]
 
 

@@ -1,8 +1,9 @@
 """Decides what becomes of a call; pure. The life of a request whose calls fail:
 
 0. The provider's final answer, a 4xx of the caller's own making included, goes to the agent as it is.
-1. A 429 is about the key: the whole upstream pauses as long as the provider says, and the request waits without using
-   an attempt. So it does when the provider is overloaded, when the credentials are refused or the quota is used up.
+1. A 429 is about the key: the whole upstream pauses as long as the provider says and slows down, and the request comes
+   back when the bucket has a slot for it, here or at another upstream, without using an attempt. So it does when the
+   provider is overloaded, when the credentials are refused or the quota is used up: then the breaker opens.
 2. A 5xx, a time-out or a broken connection uses up an attempt, and so does a bug of ours. The next comes after a random
    time between nothing and twice as much as the time before ("full jitter"), or later where the provider says so, so
    that they never come back together.
@@ -20,7 +21,6 @@ from sluicegate_worker.upstream.classify import classify
 from sluicegate_worker.upstream.delays import read_retry_after_s
 
 RATE_PAUSE_S = 1.0  # a 429 that does not say how long, or says not at all
-CREDENTIALS_PAUSE_S = 30.0  # refused keys and used-up quota change by a person's hand, not by waiting a moment
 _DOUBLINGS_MAX = 30
 
 
@@ -39,12 +39,11 @@ def judge_answer(
     asked_s = read_retry_after_s(answer.headers, answer.body, now_s)
     if kind == "transient":
         return _after_failure(error, answer.status, asked_s, attempts, rules, random)
-    jitter_s = jittered_s(sends - 1, rules, random)
-    if kind == "overload":
-        return Retry(max(asked_s or 0.0, jitter_s), False, error, answer.status, asked_s or 0.0, "overload")
+    # The upstream waits, and with it whatever has nowhere else to go: the request itself is only set apart from others.
+    delay_s = jittered_s(sends - 1 if kind == "overload" else 0, rules, random)
     # "At once" is not taken at its word: it would be asked again and again, as fast as the bucket allows.
-    pause_s = asked_s or (RATE_PAUSE_S if kind in ("rate", "ramp") else CREDENTIALS_PAUSE_S)
-    return Retry(pause_s + jitter_s, False, error, answer.status, pause_s, "rate" if kind == "ramp" else kind)
+    pause_s = asked_s or (RATE_PAUSE_S if kind in ("rate", "ramp") else 0.0)
+    return Retry(delay_s, False, error, answer.status, pause_s, kind)
 
 
 def judge_failure(failure: CallFailed, attempts: int, rules: RetrySettings, random: Random) -> Outcome:
@@ -66,7 +65,7 @@ def _after_failure(
 ) -> Outcome:
     if attempts + 1 >= rules.max_attempts:
         return Bury("attempts", error, status)
-    return Retry((asked_s or 0.0) + jittered_s(attempts, rules, random), True, error, status)
+    return Retry((asked_s or 0.0) + jittered_s(attempts, rules, random), True, error, status, fault="failure")
 
 
 def _excerpt(body: bytes) -> str:

@@ -48,6 +48,17 @@ class Retry(Struct, frozen=True, kw_only=True):
     share: Share = 0.2  # of slots, while fresh work waits
 
 
+class Breaker(Struct, frozen=True, kw_only=True):
+    """When an upstream is not called any more, and for how long: doubled from try to try."""
+
+    failures: Count = 10  # in a row, or
+    share: Share = 0.5  # of all answers within five to ten seconds, where these are at least twice as many
+    open_s: Duration = (
+        0.5  # a provider that is back is found within a second, and one that is down gets a call a second
+    )
+    cap_s: Duration = 1
+
+
 class UpstreamRules(Struct, frozen=True, kw_only=True):
     """What one upstream can carry; a limit that is left out is no limit."""
 
@@ -81,7 +92,11 @@ class PoolRules(Struct, frozen=True, kw_only=True):
     slot_horizon_s: Annotated[float, number(0.01, 1)] = 0.1
     weights: dict[Text, Weight] = {}
     batch_share: Share = 0.05
+    max_in_flight_per_agent: Count | None = None
+    max_tokens_per_agent: TokensPerMinute | None = None  # in each window of the clock
+    tokens_window_s: Duration = 86_400
     retry: Retry = Retry()
+    breaker: Breaker = Breaker()
 
 
 class UpstreamPolicy(UpstreamRules, frozen=True, kw_only=True):
@@ -94,23 +109,6 @@ class Policy(PoolRules, frozen=True, kw_only=True):
     upstreams: tuple[UpstreamPolicy, ...]
 
 
-NOT_IN_FORCE = ("weights",)
-UPSTREAM_NOT_IN_FORCE = ("tpm", "itpm", "otpm", "rpd", "tpd", "burst_s")
-
-
-def not_in_force(policy: Policy) -> list[str]:
-    """The settings that are set and kept, but that this version does not act upon yet."""
-    found = _changed(policy, PoolRules(), NOT_IN_FORCE)
-    for index, upstream in enumerate(policy.upstreams):
-        untouched = UpstreamRules(name=upstream.name, provider=upstream.provider)
-        found += [f"upstreams[{index}].{name}" for name in _changed(upstream, untouched, UPSTREAM_NOT_IN_FORCE)]
-    return found
-
-
-def _changed(rules: Struct, untouched: Struct, names: tuple[str, ...]) -> list[str]:
-    return [name for name in names if getattr(rules, name) != getattr(untouched, name)]
-
-
 def check_policy(policy: Policy, path: str) -> None:
     """Raises SettingsError unless every setting of the pool at `path` has a sense, alone and with the others."""
     read_fields(Policy, policy, path)
@@ -118,6 +116,8 @@ def check_policy(policy: Policy, path: str) -> None:
         raise SettingsError(f'{path}.models must name at least one pattern; ["*"] takes every model')
     if policy.retry.cap_s < policy.retry.base_s:
         raise SettingsError(f"{path}.retry.cap_s must be at least base_s, which is {policy.retry.base_s}")
+    if policy.breaker.cap_s < policy.breaker.open_s:
+        raise SettingsError(f"{path}.breaker.cap_s must be at least open_s, which is {policy.breaker.open_s}")
     if not policy.upstreams:
         raise SettingsError(f"{path}.upstreams must have at least one upstream; write [[{path}.upstreams]]")
     check_distinct((upstream.name for upstream in policy.upstreams), f"{path}.upstreams")

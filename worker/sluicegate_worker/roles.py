@@ -20,7 +20,7 @@ _COMMAND = re.compile(r"(?:call\(|\{ )'([A-Z]+)'(?:, '([A-Z]+)')?")
 _WITH_SUBCOMMANDS = {"XGROUP", "XINFO"}
 # What every client sends: to stay connected, to see that the server is safe, and to find its way in a cluster.
 _CLIENT = ("info", "ping", "select", "cluster|slots", "command", "asking")
-_READ_BY_PRODUCERS = ("config",)
+_READ_BY_PRODUCERS = ("config", "upstream:*", "flying", "spent:*")
 _WRITTEN_BY_PRODUCERS = ("sched", "ring:*", "idle", "expiry", "retry", "due", "suspects", "wake", "backlog:*")
 _OWN_OF_REQUESTS = ("request:*", "reply:*", "key:*", "inbox:*")
 

@@ -27,6 +27,8 @@ class SettleRow(NamedTuple):
     id: str
     upstream: str
     reply: bytes
+    usage: str
+    reported: str
 
 
 class RetryRow(NamedTuple):
@@ -39,7 +41,7 @@ class RetryRow(NamedTuple):
     used: int
     sent: int
     pause_us: int
-    reason: str
+    fault: str
     note: bytes
 
 
@@ -65,7 +67,8 @@ class DropRow(NamedTuple):
 
 class Leased(NamedTuple):
     """A request in this dispatcher's hands. `attempts` counts failures that used one up, `sends` the calls, this one
-    included."""
+    included; `asked_out` is the most
+    tokens that the answer may have, -1 where its caller does not say."""
 
     fence: str
     id: str
@@ -80,6 +83,7 @@ class Leased(NamedTuple):
     head: bytes
     body: bytes
     digest: str
+    asked_out: int
 
 
 class Grant(NamedTuple):
@@ -100,9 +104,8 @@ _HEAD, _WIDTH = 6, len(Leased._fields)
 def read_grant(answer: Sequence[Any]) -> Grant:
     leased = []
     for at in range(_HEAD, len(answer), _WIDTH):
-        fence, request_id, slot, upstream, lane, agent, attempts, sends, deadline, accepted, head, body, digest = (
-            answer[at : at + _WIDTH]
-        )
+        fence, request_id, slot, upstream, lane, agent, *rest = answer[at : at + _WIDTH]
+        attempts, sends, deadline, accepted, head, body, digest, asked_out = rest
         leased.append(
             Leased(
                 fence.decode(),
@@ -118,6 +121,7 @@ def read_grant(answer: Sequence[Any]) -> Grant:
                 head,
                 body,
                 digest.decode(),
+                int(asked_out),
             )
         )
     now, version, verdict, wait, expired, undecodable = answer[:_HEAD]

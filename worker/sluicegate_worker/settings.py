@@ -17,11 +17,10 @@ from sluicegate_worker.policy_settings import (
     UpstreamRules,
     check_distinct,
     check_policy,
-    not_in_force,
 )
 from sluicegate_worker.settings_reading import SettingsError, join, read_fields
 
-__all__ = ["Policy", "Pool", "Retry", "Settings", "SettingsError", "Upstream", "not_in_force", "policy_of"]
+__all__ = ["Policy", "Pool", "Retry", "Settings", "SettingsError", "Upstream", "policy_of"]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/0"

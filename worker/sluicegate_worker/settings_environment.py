@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 from msgspec.structs import FieldInfo, fields, replace
 
-from sluicegate_worker.policy_settings import Retry, environment_form
+from sluicegate_worker.policy_settings import Breaker, Retry, environment_form
 from sluicegate_worker.settings import Pool, Upstream
 from sluicegate_worker.settings_reading import SettingsError, join, parse_value
 
@@ -25,10 +25,10 @@ _SERVICE_LINK = re.compile(
 
 
 class Place(NamedTuple):
-    """Where a value goes: into the pool itself, its retry, or the upstream of that index."""
+    """Where a value goes: into the pool itself, its retry or breaker, or the upstream of that index."""
 
     pool: str
-    part: Literal["retry"] | int | None
+    part: Literal["retry", "breaker"] | int | None
     field: FieldInfo
     path: str
 
@@ -64,9 +64,10 @@ def refuse_unknown_variables(names: Iterable[str], known: Collection[str]) -> No
 def _find_places(pools: Mapping[str, Pool]) -> Iterator[tuple[str, Place]]:
     for name, pool in pools.items():
         form, path = POOLS + environment_form(name), join("pools", name)
-        parts: list[tuple[str, str, Literal["retry"] | int | None, type[Struct], set[str]]] = [
-            (form, path, None, Pool, {"retry", "upstreams"}),
+        parts: list[tuple[str, str, Literal["retry", "breaker"] | int | None, type[Struct], set[str]]] = [
+            (form, path, None, Pool, {"retry", "breaker", "upstreams"}),
             (f"{form}__RETRY", f"{path}.retry", "retry", Retry, set()),
+            (f"{form}__BREAKER", f"{path}.breaker", "breaker", Breaker, set()),
         ]
         for index, upstream in enumerate(pool.upstreams):
             upstream_form = f"{form}__UPSTREAMS__{environment_form(upstream.name)}"
@@ -81,8 +82,8 @@ def _replace(pool: Pool, place: Place, value: object) -> Pool:
     change = {place.field.name: value}
     if place.part is None:
         return replace(pool, **change)
-    if place.part == "retry":
-        return replace(pool, retry=replace(pool.retry, **change))
+    if isinstance(place.part, str):
+        return replace(pool, **{place.part: replace(getattr(pool, place.part), **change)})
     upstreams = list(pool.upstreams)
     upstreams[place.part] = replace(upstreams[place.part], **change)
     return replace(pool, upstreams=tuple(upstreams))

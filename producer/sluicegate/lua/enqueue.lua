@@ -24,27 +24,33 @@ EACH    id              text    UUIDv7
         deadline_us     int     from now; 0: the pool's default
         not_before_us   int     from now; 0: at once
         on_unknown      text    retry | dead
+        model           text    whose estimates it is corrected by
+        tokens_in       int     as the producer estimates them
+        tokens_out      int     the most that the answer may have; -1: the caller does not say
 RETURNS "no pool", or the policy's version and per request {answer, id, …}:
-        waiting|delayed|in_flight, position, eta_us · final, reply · conflict · too_large, limit
-        agent_full|pool_full, retry_after_us · would_miss, eta_us · broken, what Redis said: dispatchers are told to mend it
+        waiting|delayed|in_flight, position, eta_us · final, reply · conflict · too_large, limit · too_many_tokens, tokens, limit
+        agent_full|pool_full, retry_after_us · would_miss, eta_us, retry_after_us
+        broken, what Redis said: dispatchers are told to mend it
 ]]
--- @include clock keys lanes places wake watchers
+-- @include clock keys lanes places costs budgets outlook wake watchers
 
 local limits = redis.call('HMGET', config, 'version', 'max_backlog', 'max_backlog_per_agent', 'max_backlog_bytes',
-  'max_request_bytes', 'deadline_us', 'reply_ttl_ms', 'price_us')
+  'max_request_bytes', 'deadline_us', 'reply_ttl_ms', 'max_tokens', 'max_tokens_in', 'max_tokens_out', 'price_us')
 if not limits[1] then return 'no pool' end
 local version = limits[1]
 for at = 2, #limits do limits[at] = tonumber(limits[at]) end
-local max_backlog, max_per_agent, max_bytes, max_request_bytes, default_deadline_us, reply_ttl_ms, price_us = unpack(limits, 2)
+local max_backlog, max_per_agent, max_bytes, max_request_bytes, default_deadline_us, reply_ttl_ms = unpack(limits, 2)
 local now_us = read_clock_us()
-local waiting, bytes -- what the counters say; this call keeps them in step
+local waiting, waiting_cost, bytes -- what the counters say; this call keeps them in step
+local opens_in_us, stretch = 0, 1
 
 -- An agent's n-th request is served after n rounds of all agents that wait, or when everything before it is done.
-local function estimate(lane, ahead_own)
-  local agents = redis.call('ZCARD', ring_key(lane))
-  if lane == 'batch' then return waiting + 1, (waiting + 1) * price_us end
-  local position = math.min(waiting + 1, (ahead_own + 1) * math.max(1, agents))
-  return position, position * price_us
+-- `cost`: its own, in microseconds of the pool's time.
+local function estimate(lane, ahead_own, cost)
+  local mean = waiting > 0 and math.max(1, waiting_cost / waiting) or cost
+  local position = waiting + 1
+  if lane == 'interactive' then position = math.min(position, (ahead_own + 1) * math.max(1, redis.call('ZCARD', ring_key(lane)))) end
+  return position, math.ceil(opens_in_us + ((position - 1) * mean + cost) * stretch)
 end
 
 local function known(id, digest)
@@ -53,37 +59,51 @@ local function known(id, digest)
     local head = cjson.decode(string.sub(reply, 1, string.find(reply, '\n', 1, true) - 1))
     return head.digest == digest and { 'final', id, reply } or { 'conflict', id }
   end
-  local held, place, watchers, lane, agent = unpack(redis.call('HMGET', request_key(id), 'digest', 'place', 'watchers', 'lane', 'agent'))
+  local held, place, watchers, lane, agent, cost =
+    unpack(redis.call('HMGET', request_key(id), 'digest', 'place', 'watchers', 'lane', 'agent', 'cost'))
   if not held then return nil end
   if held ~= digest then return { 'conflict', id } end
   local stream = split_place(place)
-  local position, eta_us = estimate(lane, redis.call('XLEN', backlog_key(lane, agent)))
+  local position, eta_us = estimate(lane, redis.call('XLEN', backlog_key(lane, agent)), tonumber(cost) or 0)
   join_watchers(id, watchers or '', producer)
   return { STATES[stream] or 'waiting', id, stream == 'backlog' and position or 0, stream == 'backlog' and eta_us or 0 }
 end
 
+local SOONEST_US, LATEST_US = 1000000, 60000000
+
 -- When to come back: once a tenth of what is full may have drained, within a second and a minute.
 local function retry_after_us(requests)
-  return math.max(1000000, math.min(60000000, requests / 10 * price_us))
+  local mean = waiting > 0 and waiting_cost / waiting or read_pool_prices().rpm
+  return math.ceil(opens_in_us + math.max(SOONEST_US, math.min(LATEST_US, requests / 10 * mean * stretch)))
 end
 
-local function refusal(id, agent, lane, size, deadline_us, not_before_us)
+-- More than a provider admits in a whole minute or day is refused at every try.
+local function excess(tokens_in, asked)
+  local most = { limits[8], limits[9], limits[10] }
+  for at, tokens in ipairs({ tokens_in + asked, tokens_in, asked }) do
+    if (most[at] or 0) > 0 and tokens > most[at] then return tokens, most[at] end
+  end
+end
+
+-- `cost`: of its own in the pool's time.
+local function refusal(id, agent, lane, size, cost, deadline_us, not_before_us)
   if size > max_request_bytes then return { 'too_large', id, max_request_bytes } end
   if waiting >= max_backlog or bytes + size > max_bytes then return { 'pool_full', id, retry_after_us(max_backlog) } end
   local own = redis.call('XLEN', backlog_key(lane, agent))
   if own >= max_per_agent then
     return { 'agent_full', id, retry_after_us(own * math.max(1, redis.call('ZCARD', ring_key(lane)))) }
   end
-  local position, eta_us = estimate(lane, own)
-  if math.max(eta_us, not_before_us) > deadline_us then return { 'would_miss', id, math.max(eta_us, not_before_us) } end
-  return nil, position, math.max(eta_us, not_before_us)
+  local position, eta_us = estimate(lane, own, cost)
+  eta_us = math.max(eta_us, not_before_us)
+  if eta_us > deadline_us then return { 'would_miss', id, eta_us, math.max(SOONEST_US, eta_us - deadline_us) } end
+  return nil, position, eta_us
 end
 
 -- Adds to its stream first, where an entry with the greatest id of all may have been planted: then nothing more can be added.
-local function enter(id, agent, lane, not_before_us)
+local function enter(id, agent, lane, cost, not_before_us)
   if not_before_us == 0 then
-    enter_backlog(id, lane, agent)
-    waiting = waiting + 1
+    enter_backlog(id, lane, agent, cost)
+    waiting, waiting_cost = waiting + 1, waiting_cost + cost
     return
   end
   redis.call('ZCARD', due)
@@ -91,7 +111,7 @@ local function enter(id, agent, lane, not_before_us)
 end
 
 -- Whatever may raise does so before anything is written that would have to be undone, but for the deadline.
-local function accept(id, agent, lane, key, digest, head, body, deadline_us, not_before_us, on_unknown)
+local function accept(id, agent, lane, key, digest, head, body, deadline_us, not_before_us, on_unknown, model, tokens_in, tokens_out)
   if key ~= '' then
     local owner = redis.call('GET', idempotency_key(agent, key))
     if owner and owner ~= id then
@@ -103,18 +123,23 @@ local function accept(id, agent, lane, key, digest, head, body, deadline_us, not
   if answer then return answer end
   deadline_us, not_before_us = tonumber(deadline_us), tonumber(not_before_us)
   if deadline_us == 0 then deadline_us = default_deadline_us end
-  local refused, position, eta_us = refusal(id, agent, lane, #body, deadline_us, not_before_us)
+  tokens_in, tokens_out = tonumber(tokens_in), tonumber(tokens_out)
+  local in_all, most = excess(tokens_in, math.max(0, tokens_out))
+  if in_all then return { 'too_many_tokens', id, in_all, most } end
+  local cost = cost_us(predict(model, tokens_in, tokens_out))
+  not_before_us = math.max(not_before_us, barred_us(agent, now_us))
+  local refused, position, eta_us = refusal(id, agent, lane, #body, cost, deadline_us, not_before_us)
   if refused then return refused end
   local ends_us = now_us + deadline_us
   redis.call('ZADD', expiry, ends_us, id)
-  local entered, problem = pcall(enter, id, agent, lane, not_before_us)
+  local entered, problem = pcall(enter, id, agent, lane, cost, not_before_us)
   if not entered then
     redis.call('ZREM', expiry, id)
     error(problem, 0)
   end
   redis.call('HSET', request_key(id), 'agent', agent, 'lane', lane, 'head', head, 'body', body, 'bytes', #body, 'digest', digest,
     'accepted_us', now_us, 'deadline_us', ends_us, 'watchers', producer, 'key', key, 'on_unknown', on_unknown,
-    'attempts', 0, 'sends', 0)
+    'attempts', 0, 'sends', 0, 'model', model, 'tokens_in', tokens_in, 'tokens_out', tokens_out, 'cost', cost)
   redis.call('HINCRBY', sched, 'bytes', #body)
   bytes = bytes + #body
   if key ~= '' then redis.call('SET', idempotency_key(agent, key), id, 'PX', math.ceil(deadline_us / 1000) + reply_ttl_ms) end
@@ -123,24 +148,29 @@ end
 
 -- What every request needs is looked at once for all. Raises where another's hand has written what nobody can count with.
 local function look_at_fixed()
-  local whole = max_backlog and max_per_agent and max_bytes and max_request_bytes and default_deadline_us and reply_ttl_ms and price_us
+  local whole = max_backlog and max_per_agent and max_bytes and max_request_bytes and default_deadline_us and reply_ttl_ms
+    and limits[11]
   if not whole or not (reply_ttl_ms > 0 and reply_ttl_ms < 1e15) then error('config: the numbers of the policy are damaged', 0) end
   redis.call('ZCARD', idle)
-  local numbers = redis.call('HMGET', sched, 'waiting', 'bytes', 'virtual_us:interactive', 'virtual_us:batch')
+  local numbers = redis.call('HMGET', sched, 'waiting', 'waiting_cost', 'bytes', 'virtual_us:interactive', 'virtual_us:batch')
   for at, number in ipairs(numbers) do
-    local count = at < 3 -- the others are times, which may have fractions
+    local count = at < 4 -- the others are times, which may have fractions
     if number and (#number > (count and 17 or 30) or not string.find(number, count and '^%-?%d+$' or '^%-?%d+%.?%d*e?[+-]?%d*$')) then
       error('sched: ' .. number .. ' is no number', 0)
     end
   end
-  waiting, bytes = tonumber(numbers[1] or 0), tonumber(numbers[2] or 0)
+  waiting, waiting_cost, bytes = tonumber(numbers[1] or 0), tonumber(numbers[2] or 0), tonumber(numbers[3] or 0)
+  opens_in_us, stretch = look_out(now_us)
 end
 
 local sound, problem = pcall(look_at_fixed)
 local answers, added, broken = { version }, false, false
-for id, agent, lane, key, digest, head, body, deadline_us, not_before_us, on_unknown in each() do
+for id, agent, lane, key, digest, head, body, deadline_us, not_before_us, on_unknown, model, tokens_in, tokens_out in each() do
   local done, answer = sound, problem
-  if sound then done, answer = pcall(accept, id, agent, lane, key, digest, head, body, deadline_us, not_before_us, on_unknown) end
+  if sound then
+    done, answer = pcall(accept, id, agent, lane, key, digest, head, body, deadline_us, not_before_us, on_unknown, model, tokens_in,
+      tokens_out)
+  end
   if not done then answer = { 'broken', id, type(answer) == 'table' and answer.err or tostring(answer) } end
   broken = broken or not done
   added = added or answer[1] == 'waiting' or answer[1] == 'delayed'

@@ -1,6 +1,7 @@
 """`sluicegate dispatch`: runs a dispatcher until SIGTERM or Ctrl-C, then drains it."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -41,6 +42,9 @@ async def _dispatch(settings: Settings, concurrency: int) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    # What was loaded stays: to look through all of it again stands still for longer than a slot may be missed.
+    gc.collect()
+    gc.freeze()
     async with dispatcher:
         logging.getLogger("sluicegate.dispatcher").info("%s serves %s", dispatcher.name, ", ".join(settings.pools))
         await dispatcher.drained()

@@ -30,6 +30,7 @@ UPSTREAM = (
     "429s 60 s",
     "used 60 s",
     "pause",
+    "breaker",
 )
 DISPATCHER = ("dispatcher", "alive", "in flight", "oldest s", "version")
 AGENT = ("agent", "lane", "weight", "waiting", "in flight", "oldest s", "eta s", "served s")
@@ -91,8 +92,9 @@ def draw(document: Document) -> RenderableType:
 def _draw_pool(pool: Document) -> list[RenderableType]:
     counts = "  ".join(f"{place.replace('_', ' ')} {pool[place]:,}" for place in PLACES)
     ages = f"oldest waiting {say(pool['oldest_waiting_s'])} s  next due in {say(pool['next_due_s'])} s"
+    paused = "  paused by hand" if pool["paused"] else ""
     parts: list[RenderableType] = [
-        Text(f"pool {escape(pool['name'])}  version {pool['settings_version']}", style="bold"),
+        Text(f"pool {escape(pool['name'])}  version {pool['settings_version']}{paused}", style="bold"),
         Text(f"{counts}  {ages}  agents waiting {pool['agents_waiting']:,}"),
     ]
     if pool["dead_by_reason"]:
@@ -111,7 +113,19 @@ def _draw_pool(pool: Document) -> list[RenderableType]:
 
 def _upstream_row(upstream: Document) -> list[Cell]:
     used = upstream["utilisation_60s"]
-    pause = f"{upstream['pause_s']:.1f} s ({upstream['pause_reason']})" if upstream["pause_s"] else None
+    pause = (
+        f"{upstream['pause_s']:.1f} s ({upstream['pause_reason']})" if upstream["pause_s"] else upstream["pause_reason"]
+    )
+    reason = upstream["breaker_reason"]
+    breaker = upstream["breaker"].replace("_", " ") + (f" ({reason})" if reason else "")
     rates = [upstream[kind]["rpm"] for kind in ("actual", "paced", "limit")]
     counts = [upstream[name] for name in ("in_flight", "calls_60s", "status_429_60s")]
-    return [upstream["name"], upstream["provider"], *rates, *counts, None if used is None else f"{used:.1%}", pause]
+    return [
+        upstream["name"],
+        upstream["provider"],
+        *rates,
+        *counts,
+        None if used is None else f"{used:.1%}",
+        pause,
+        breaker,
+    ]

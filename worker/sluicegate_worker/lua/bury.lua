@@ -21,7 +21,7 @@ EACH    fence      text    the entry of `run`
         note       text    JSON object for the history
 RETURNS per request: dead | lost (no longer the caller's)
 ]]
--- @include clock keys lanes places outcome wake holder release history burial
+-- @include clock keys lanes places outcome wake holder costs budgets upstream tally pace breaker bucket shares release history burial
 
 local now_us = read_clock_us()
 local ttl_ms = read_reply_ttl_ms()
@@ -42,8 +42,9 @@ end
 local answers = {}
 for fence, id, upstream, reason, status, problem, reply, note in each() do
   answers[#answers + 1] = give_up(fence, id, reason, status, problem, reply, note)
-  release(fence, upstream)
+  local entry, bucket = release(fence, upstream, now_us)
+  if entry and reason == 'attempts' then note_failure(bucket, fence, now_us) end
 end
 send_bells(ttl_ms)
-finish_releases()
+save_buckets(now_us)
 return answers

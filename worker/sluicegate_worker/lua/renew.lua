@@ -11,6 +11,7 @@ KEYS    config      HASH    the pool's policy
         retry       STREAM  delayed
         due         ZSET    when they are due
         idle        ZSET    where agents without work had got to
+        served      ZSET    what agents were charged since they began to wait
         expiry      ZSET    deadlines
         wake        LIST    the token
 ARGV    dispatcher  text    the consumer's name
@@ -21,7 +22,7 @@ EACH    fence       text    the entry of `run`
 RETURNS now_us, then fence and word for each request that it no longer holds:
         ended (it has an outcome: the call is of no use to anybody) | lost (somebody else has it, or will)
 ]]
--- @include clock keys lanes places outcome wake holder release postponing silence
+-- @include clock keys lanes places outcome wake holder costs budgets upstream tally pace breaker bucket shares bills release postponing silence
 
 local OWNED_MOST = 100000
 
@@ -44,7 +45,7 @@ for fence, id, upstream in each() do
     held[#held + 1] = fence
   else
     local ended = has_ended(id)
-    if ended then release(fence, upstream) end
+    if ended then release(fence, upstream, now_us) end
     answer[#answer + 1] = fence
     answer[#answer + 1] = ended and 'ended' or 'lost'
   end
@@ -59,9 +60,9 @@ for fence in pairs(owned) do
     local request = held and read_request(entry.id)
     if held and not request then end_damaged(entry.id, ttl_ms) end
     if request then postpone(entry.id, request, now_us, false, poison_after, now_us, ttl_ms) end
-    release(fence, entry.upstream)
+    if release(fence, entry.upstream, now_us, 0, 0) then correct_agent(entry, 0, 0, now_us) end
   end
 end
 send_bells(ttl_ms)
-finish_releases()
+save_buckets(now_us)
 return answer

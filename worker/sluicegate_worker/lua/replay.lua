@@ -32,7 +32,7 @@ end
 
 local function begin_anew(id, request)
   local time_us = tonumber(request.deadline_us) - tonumber(request.accepted_us)
-  enter_backlog(id, request.lane, request.agent)
+  enter_backlog(id, request.lane, request.agent, tonumber(request.cost))
   redis.call('ZADD', expiry, now_us + time_us, id)
   redis.call('HSET', request_key(id), 'accepted_us', now_us, 'deadline_us', now_us + time_us, 'attempts', 0, 'sends', 0)
   redis.call('HDEL', request_key(id), 'crashes', 'deaths')

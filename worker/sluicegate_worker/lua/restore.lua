@@ -31,7 +31,7 @@ end
 
 local function restore_waiting(id, request, entry)
   if not find(backlog_key(request.lane, request.agent), entry) then
-    enter_backlog(id, request.lane, request.agent)
+    enter_backlog(id, request.lane, request.agent, tonumber(request.cost))
     return 1
   end
   if redis.call('ZSCORE', ring_key(request.lane), request.agent) then return 0 end

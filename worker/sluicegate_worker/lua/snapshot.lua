@@ -10,9 +10,9 @@ KEYS    config      HASH    the pool's policy
         served      ZSET    what agents were charged since they began to wait
         dead        STREAM  dead letters
 RETURNS "no pool", or {now_us, version, policy, waiting, in flight, delayed, dead, next due_us, agents waiting in interactive, in batch,
-        dispatchers, flights, reasons, agents, upstreams}
+        dispatchers, flights, reasons, agents, upstreams, waiting cost in us, 1 where the pool is held by hand}
         dispatchers: {name, pending, idle_ms, oldest entry, …} · flights: {lane, agent, …} · reasons of death, the newest first
-        agents: {lane, agent, waiting, oldest entry, served_us, …} · upstreams: {name, its hash, …}
+        agents: {lane, agent, waiting, oldest entry, served_us, …} · upstreams: {name, its hash, 1 where it is held by hand, …}
 ]]
 -- @include clock keys
 
@@ -67,11 +67,12 @@ local function upstreams()
   local flat = {}
   for _, field in ipairs(redis.call('HKEYS', config)) do
     local name = string.match(field, '^price_us:(.+)$')
-    if name then append(flat, name, redis.call('HGETALL', upstream_key(name))) end
+    if name then append(flat, name, redis.call('HGETALL', upstream_key(name)), redis.call('HEXISTS', config, 'held:' .. name)) end
   end
   return flat
 end
 
 return { read_clock_us(), version, policy, redis.call('HGET', sched, 'waiting') or '0', redis.call('XLEN', run), redis.call('ZCARD', due) + redis.call('ZCARD', suspects),
   redis.call('XLEN', dead), redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] or '', redis.call('ZCARD', ring_key('interactive')),
-  redis.call('ZCARD', ring_key('batch')), dispatchers(), flights(), reasons(), agents(), upstreams() }
+  redis.call('ZCARD', ring_key('batch')), dispatchers(), flights(), reasons(), agents(), upstreams(),
+  redis.call('HGET', sched, 'waiting_cost') or '0', redis.call('HEXISTS', config, 'held') }

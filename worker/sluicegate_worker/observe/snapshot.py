@@ -1,15 +1,17 @@
 """The status document: one atomic look at each pool, turned into what people, scripts and live views read."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from sluicegate.keys import PoolKeys
 from sluicegate.store import Store
-from sluicegate_worker.observe.calls import CallCounts, count_calls
-from sluicegate_worker.policy_settings import Policy, UpstreamPolicy
-from sluicegate_worker.registry import decode_policy, paced_rpm, pool_price_us
+from sluicegate_worker.observe.upstream import describe_upstream
+from sluicegate_worker.policy_settings import Policy
+from sluicegate_worker.registry import decode_policy
 from sluicegate_worker.script_files import SNAPSHOT
+from sluicegate_worker.script_terms import pool_price_us
 
 SCHEMA = 1
 # A dispatcher with nothing to do speaks every lease/6. It is taken for dead once it has missed that three times, and
@@ -39,6 +41,8 @@ class PoolState(NamedTuple):
     reasons: list[bytes]
     agents: list[Any]
     upstreams: list[Any]
+    waiting_cost_us: bytes
+    held: int
 
 
 async def read_status(store: Store, pools: Sequence[str], agents_top: int = 20) -> Document:
@@ -56,10 +60,10 @@ async def read_status(store: Store, pools: Sequence[str], agents_top: int = 20) 
 def describe_pool(pool: str, state: PoolState, agents_top: int) -> Document:
     policy = decode_policy(pool, state.policy)
     waits = [entry for _, _, _, entry, _ in _rows(state.agents, 5) if entry]
-    hashes = dict(_rows(state.upstreams, 2))
+    hashes = {name: (flat, held) for name, flat, held in _rows(state.upstreams, 3)}
     return {
         "name": pool,
-        "paused": False,
+        "paused": bool(state.held),
         "settings_version": int(state.version),
         "waiting": int(state.waiting),
         "in_flight": state.in_flight,
@@ -72,7 +76,7 @@ def describe_pool(pool: str, state: PoolState, agents_top: int) -> Document:
         "dead_by_reason": {reason.decode(errors="replace"): count for reason, count in Counter(state.reasons).items()},
         "dispatchers": _describe_dispatchers(state, policy),
         "upstreams": [
-            _describe_upstream(upstream, hashes.get(upstream.name.encode(), []), state.now_us)
+            describe_upstream(upstream, *hashes.get(upstream.name.encode(), ([], 0)), state.now_us)
             for upstream in policy.upstreams
         ],
     }
@@ -95,7 +99,7 @@ def _describe_agents(state: PoolState, policy: Policy) -> list[Document]:
             {
                 "agent": agent.decode(errors="replace"),
                 "lane": lane.decode(errors="replace"),
-                "weight": 1.0,
+                "weight": weight_of(agent.decode(errors="replace"), policy),
                 "waiting": count,
                 "in_flight": flights[(lane, agent)],
                 "oldest_s": _age_s(oldest, state.now_us) if oldest else None,
@@ -110,7 +114,8 @@ def _estimate_s(lane: bytes, own: int, state: PoolState, policy: Policy) -> floa
     """Until the agent's last request is sent; the same estimate that `enqueue` gives."""
     waiting = max(own, int(state.waiting))
     ahead = waiting if lane == b"batch" else min(waiting, own * max(1, state.agents_interactive))
-    return ahead * pool_price_us(policy) / _MICRO
+    cost_us = int(state.waiting_cost_us) / int(state.waiting) if int(state.waiting) > 0 else pool_price_us(policy)
+    return ahead * cost_us / _MICRO
 
 
 def _describe_dispatchers(state: PoolState, policy: Policy) -> list[Document]:
@@ -135,33 +140,9 @@ def split_dispatcher(consumer: bytes) -> tuple[str, str]:
     return (name, version) if name else (version, "unknown")
 
 
-def _describe_upstream(upstream: UpstreamPolicy, flat: Sequence[bytes], now_us: int) -> Document:
-    state = {name.decode(errors="replace"): value for name, value in _rows(flat, 2)}
-    counts = count_calls((value for name, value in state.items() if name.startswith("cell:")), now_us)
-    pause_s = max(0.0, (float(state.get("pause_until_us", 0)) - now_us) / _MICRO)
-    reason = state.get("pause_reason")
-    return {
-        "name": upstream.name,
-        "provider": upstream.provider,
-        "limit": {"rpm": upstream.rpm, "tpm": upstream.tpm},
-        "paced": {"rpm": paced_rpm(upstream), "tpm": None},
-        "actual": {"rpm": counts.rpm, "tpm": None},
-        "factor": 1.0,
-        "pause_s": pause_s,
-        "pause_reason": reason.decode(errors="replace") if reason and pause_s else None,
-        "breaker": "closed",
-        "breaker_reason": None,
-        "in_flight": int(state.get("in_flight", 0)),
-        **_describe_counts(counts, upstream.rpm),
-    }
-
-
-def _describe_counts(counts: CallCounts, limit_rpm: float | None) -> Mapping[str, int | float | None]:
-    return {
-        "calls_60s": counts.calls_60s,
-        "status_429_60s": counts.refusals_60s,
-        "utilisation_60s": None if limit_rpm is None else counts.calls_60s / limit_rpm,
-    }
+def weight_of(agent: str, policy: Policy) -> float:
+    """By the first of the pool's patterns that fits."""
+    return next((weight for pattern, weight in policy.weights.items() if fnmatchcase(agent, pattern)), 1.0)
 
 
 def _age_s(entry: bytes, now_us: int) -> float:

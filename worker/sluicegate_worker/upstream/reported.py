@@ -21,6 +21,7 @@ class Trust(NamedTuple):
     header: str
     units: dict[str, str]
     limits: bool = True  # whether what it calls the limit is one per minute
+    late_s: float = 0.0  # by how much its resets may be too late
 
 
 _OPENAI = Trust("x-ratelimit-{field}-{unit}", {"rpm": "requests", "tpm": "tokens"})
@@ -31,6 +32,7 @@ TRUST: dict[str, Trust] = {
     "anthropic": Trust(
         "anthropic-ratelimit-{unit}-{field}",
         {"rpm": "requests", "tpm": "tokens", "itpm": "input-tokens", "otpm": "output-tokens"},
+        late_s=1.0,  # moments in whole seconds
     ),
     "generic": _OPENAI,  # what most compatible servers have
 }  # gemini and bedrock report nothing
@@ -49,8 +51,9 @@ def _read(trust: Trust, unit: str, headers: Mapping[str, str], now_s: float) -> 
     limit, remaining, reset = (
         headers.get(trust.header.format(field=field, unit=unit)) for field in ("limit", "remaining", "reset")
     )
+    reset_s = parse_reset_s(reset, now_s)
     return Reported(
         limit=parse_number(limit) or None if trust.limits else None,  # nobody has a limit of nothing
         remaining=parse_number(remaining),
-        reset_s=parse_reset_s(reset, now_s),
+        reset_s=None if reset_s is None else max(0.0, reset_s - trust.late_s),
     )

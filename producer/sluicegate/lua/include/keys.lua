@@ -8,4 +8,6 @@ local function reply_key(id) return prefix .. 'reply:' .. id end
 local function inbox_key(producer) return prefix .. 'inbox:' .. producer end
 local function idempotency_key(agent, key) return prefix .. 'key:' .. agent .. ':' .. key end
 local function upstream_key(name) return prefix .. 'upstream:' .. name end
+local function spent_key(window) return prefix .. 'spent:' .. window end
 local suspects = prefix .. 'suspects'
+local flying = prefix .. 'flying'

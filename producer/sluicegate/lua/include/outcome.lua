@@ -37,9 +37,10 @@ local function finish(id, request, state, reply, ttl_ms, keep_ms)
   if keep_ms then redis.call('PEXPIRE', request_key(id), keep_ms) else redis.call('DEL', request_key(id)) end
 end
 
-local FINISH_FIELDS = { 'agent', 'lane', 'place', 'key', 'watchers', 'bytes', 'digest', 'sends', 'deadline_us', 'accepted_us', 'attempts' }
+local FINISH_FIELDS = { 'agent', 'lane', 'place', 'key', 'watchers', 'bytes', 'digest', 'sends', 'deadline_us', 'accepted_us', 'attempts',
+  'cost' }
 
-local COUNTS = { 'bytes', 'sends', 'attempts', 'accepted_us', 'deadline_us' }
+local COUNTS = { 'bytes', 'sends', 'attempts', 'accepted_us', 'deadline_us', 'cost' }
 
 local function is_count(value) return value and #value <= 16 and string.find(value, '^%d+$') end
 
@@ -65,8 +66,9 @@ end
 -- entry of a backlog or of `run` goes when somebody comes upon it.
 local function salvage(id)
   if redis.call('EXISTS', request_key(id)) == 0 then return nil end
-  local watchers, bytes, place, lane, agent = unpack(redis.call('HMGET', request_key(id), 'watchers', 'bytes', 'place', 'lane', 'agent'))
-  if split_place(place) and EPOCH_US[lane] and agent then leave_place(id, place, lane, agent) end
+  local watchers, bytes, place, lane, agent, cost =
+    unpack(redis.call('HMGET', request_key(id), 'watchers', 'bytes', 'place', 'lane', 'agent', 'cost'))
+  if split_place(place) and EPOCH_US[lane] and agent then leave_place(id, place, lane, agent, is_count(cost) and cost or 0) end
   leave_delay(id, find_delayed(id) or '0-0')
   redis.call('ZREM', expiry, id)
   return { watchers = string.match(watchers or '', '^[%w._ -]+$'),
@@ -104,5 +106,5 @@ end
 local function finish_unanswered(id, request, state, now_us, ttl_ms)
   local reply = describe_end(id, request, state, now_us, '')
   finish(id, request, state, reply, ttl_ms) -- first: broken off after it, an entry is left over, and no loss
-  leave_place(id, request.place, request.lane, request.agent)
+  leave_place(id, request.place, request.lane, request.agent, request.cost)
 end

@@ -7,10 +7,16 @@ local function split_place(place)
   if stream and #ms <= 15 and #number <= 18 then return stream, ms .. '-' .. number end
 end
 
-local function enter_backlog(id, lane, agent)
+-- How many wait, and how much of the pool's time they will probably take: `cost` in microseconds, as it was when they were accepted.
+local function count_waiting(count, cost)
+  redis.call('HINCRBY', sched, 'waiting', count)
+  redis.call('HINCRBY', sched, 'waiting_cost', cost)
+end
+
+local function enter_backlog(id, lane, agent, cost)
   local entry = redis.call('XADD', backlog_key(lane, agent), '*', 'id', id)
   redis.call('HSET', request_key(id), 'place', 'backlog ' .. entry)
-  redis.call('HINCRBY', sched, 'waiting', 1)
+  count_waiting(1, cost)
   enter_ring(lane, agent)
 end
 
@@ -30,11 +36,11 @@ local function leave_delay(id, entry)
 end
 
 -- Takes a request out of where it waits; one in flight stays in `run` until its holder lets go of it.
-local function leave_place(id, place, lane, agent)
+local function leave_place(id, place, lane, agent, cost)
   local stream, entry = split_place(place)
   if stream == 'backlog' then
     local backlog = backlog_key(lane, agent)
-    if redis.call('XDEL', backlog, entry) == 1 then redis.call('HINCRBY', sched, 'waiting', -1) end
+    if redis.call('XDEL', backlog, entry) == 1 then count_waiting(-1, 0 - (tonumber(cost) or 0)) end
     if redis.call('XLEN', backlog) == 0 then
       redis.call('DEL', backlog)
       leave_ring(lane, agent)

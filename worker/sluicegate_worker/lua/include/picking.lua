@@ -1,19 +1,19 @@
 -- picking: whose request is next. Retries in due order have a share of the slots, lane batch a minimum, and within a lane the
 -- agent with the smallest virtual time is next. Nothing is moved here but the ring.
-local CARRIED = { 'accepted_us', 'lane', 'agent', 'place', 'attempts', 'sends', 'deadline_us', 'head', 'body', 'digest' }
+local CARRIED = { 'accepted_us', 'lane', 'agent', 'place', 'attempts', 'sends', 'deadline_us', 'head', 'body', 'digest', 'model',
+  'tokens_in', 'tokens_out', 'cost' }
 local FORMS = { accepted_us = '^%d+$', agent = '^[%w._-]+$', attempts = '^%d+$', sends = '^%d+$',
-  deadline_us = '^%d+$', digest = '^%w+$' }
+  deadline_us = '^%d+$', digest = '^%w+$', tokens_in = '^%d+$', tokens_out = '^%-?%d+$', cost = '^%d+$' }
 local LOST_AT_ONCE = 100
+local CAPPED_US = 1000000
 local picker = { cursors = {}, taken = {}, due_at = 1, lost = 0 }
 
 -- `lone`: the one request that may be picked, if there is such.
 local function load_picker(now_us, count, lone)
   picker.now_us, picker.alone = now_us, lone
   picker.due = lone and { lone } or redis.call('ZRANGEBYSCORE', due, '-inf', now_us, 'LIMIT', 0, count)
-  local shares = redis.call('HMGET', config, 'retry_share', 'batch_share', 'price_us')
+  local shares = redis.call('HMGET', config, 'retry_share', 'batch_share')
   picker.retry_share, picker.batch_share = tonumber(shares[1]), tonumber(shares[2])
-  -- Without a limit every request still costs its agent the same, or the first in the ring would be served for ever.
-  picker.cost_us = math.max(1, tonumber(shares[3]))
   local credits = redis.call('HMGET', sched, 'retry_credit', 'batch_credit')
   picker.retry_credit, picker.batch_credit = tonumber(credits[1]) or 1, tonumber(credits[2]) or 0
   picker.clocks = {}
@@ -47,15 +47,35 @@ local function next_entry(backlog)
   return entry, redis.call('XLEN', backlog) - picker.taken[backlog]
 end
 
-local function charge(lane, agent, time_us)
+-- What it will probably take and cost, and how far that moves its agent's virtual time.
+local function appraise(carried)
+  local tokens_in, tokens_out = predict(carried[11], tonumber(carried[12]), tonumber(carried[13]))
+  local cost = cost_us(tokens_in, tokens_out)
+  return { tokens_in = tokens_in, tokens_out = tokens_out, asked_out = tonumber(carried[13]), cost = cost,
+    step = cost / weight_of(carried[3]) }
+end
+
+local function charge(lane, agent, time_us, price, now_us)
   local clock = picker.clocks[lane]
   clock.finish_us = math.max(clock.finish_us, time_us)
-  redis.call('ZINCRBY', served, picker.cost_us, agent)
+  redis.call('ZINCRBY', served, price.cost, agent)
+  spend(agent, price.tokens_in + price.tokens_out, now_us, now_us)
+  take_off(agent)
 end
 
 local function park(lane, agent, time_us)
   redis.call('ZREM', ring_key(lane), agent)
   if time_us > picker.clocks[lane].now_us then redis.call('ZADD', idle, time_us, lane .. ':' .. agent) end
+end
+
+local function take_fresh(lane, agent, start_us, picked, left)
+  local clock = picker.clocks[lane]
+  clock.now_us = math.max(clock.now_us, start_us)
+  picked.price, picked.start_us = appraise(picked.carried), start_us
+  local time_us = start_us + picked.price.step
+  charge(lane, agent, time_us, picked.price, picker.now_us)
+  if left > 0 and not is_at_cap(agent) then redis.call('ZADD', ring_key(lane), time_us, agent) else park(lane, agent, time_us) end
+  return picked
 end
 
 local function pick_fresh(lane)
@@ -64,24 +84,22 @@ local function pick_fresh(lane)
     local head = redis.call('ZRANGE', ring, 0, 0, 'WITHSCORES')
     if not head[1] then return nil end
     local agent, start_us = head[1], tonumber(head[2])
-    local backlog = backlog_key(lane, agent)
-    local entry, left = next_entry(backlog)
+    local backlog, capped = backlog_key(lane, agent), is_at_cap(head[1]) -- perhaps by the other lane
+    local entry, left = nil, 0
+    if not capped then entry, left = next_entry(backlog) end
     local id = entry and entry[2][1] == 'id' and entry[2][2]
     local carried = id and read_carried(id)
-    if not entry then -- this call has taken or dropped all it had
+    if capped then park(lane, agent, start_us)
+    elseif not entry then -- this call has taken or dropped all it had
       park(lane, agent, start_us)
       picker.lost = picker.lost + 1
     elseif not carried and has_ended(id) then return { double = true, from = backlog, entry = entry[1] }
     elseif not carried then return { undecodable = entry[2], id = id, from = backlog, entry = entry[1] }
     elseif carried[4] ~= 'backlog ' .. entry[1] then return { double = true, from = backlog, entry = entry[1] }
     elseif tonumber(carried[7]) <= picker.now_us then return { expired = id, from = backlog }
-    else
-      local clock = picker.clocks[lane]
-      clock.now_us = math.max(clock.now_us, start_us)
-      charge(lane, agent, start_us + picker.cost_us)
-      if left > 0 then redis.call('ZADD', ring, start_us + picker.cost_us, agent) else park(lane, agent, start_us + picker.cost_us) end
-      return { id = id, from = backlog, entry = entry[1], carried = carried, fresh = true }
-    end
+    elseif barred_us(agent, picker.now_us) > 0 then
+      return { barred = id, from = backlog, entry = entry[1], carried = carried, until_us = picker.now_us + barred_us(agent, picker.now_us) }
+    else return take_fresh(lane, agent, start_us, { id = id, from = backlog, entry = entry[1], carried = carried, fresh = true }, left) end
   end
 end
 
@@ -96,15 +114,22 @@ local function pick_retry()
   local stream, entry = split_place(carried[4])
   if stream ~= 'retry' then return { double = true, due = id } end
   if tonumber(carried[7]) <= picker.now_us then return { expired = id } end
-  if redis.call('ZSCORE', ring_key(lane), agent) then
-    charge(lane, agent, tonumber(redis.call('ZINCRBY', ring_key(lane), picker.cost_us, agent)))
+  if is_at_cap(agent) then
+    redis.call('ZADD', picker.alone and suspects or due, picker.now_us + CAPPED_US, id)
+    return { capped = true }
+  end
+  local price, start_us = appraise(carried), tonumber(redis.call('ZSCORE', ring_key(lane), agent))
+  if start_us then
+    redis.call('ZADD', ring_key(lane), start_us + price.step, agent)
+    charge(lane, agent, start_us + price.step, price, picker.now_us)
+    if is_at_cap(agent) then park(lane, agent, start_us + price.step) end
   else
     local kept_us = tonumber(redis.call('ZSCORE', idle, lane .. ':' .. agent)) or EPOCH_US[lane]
-    local time_us = math.max(picker.clocks[lane].now_us, kept_us) + picker.cost_us
-    charge(lane, agent, time_us)
-    redis.call('ZADD', idle, time_us, lane .. ':' .. agent)
+    start_us = math.max(picker.clocks[lane].now_us, kept_us)
+    charge(lane, agent, start_us + price.step, price, picker.now_us)
+    redis.call('ZADD', idle, start_us + price.step, lane .. ':' .. agent)
   end
-  return { id = id, from = retry, entry = entry, due = id, carried = carried }
+  return { id = id, from = retry, entry = entry, due = id, carried = carried, price = price, start_us = start_us }
 end
 
 local function fresh_waits(lane) return redis.call('EXISTS', ring_key(lane)) == 1 end
@@ -147,8 +172,9 @@ local function save_picker()
   end
   if all_drained then
     redis.call('DEL', served)
-    -- Nothing waits: whatever other hands did to the counter ends here.
-    if redis.call('HGET', sched, 'waiting') ~= '0' then redis.call('HSET', sched, 'waiting', 0) end
+    -- Nothing waits, not even behind calls of its agent: whatever other hands did to the counters ends here.
+    local waiting, cost = unpack(redis.call('HMGET', sched, 'waiting', 'waiting_cost'))
+    if (waiting ~= '0' or cost ~= '0') and (read_cap() == 0 or redis.call('EXISTS', flying) == 0) then redis.call('HSET', sched, 'waiting', 0, 'waiting_cost', 0) end
   end
   redis.call('HSET', sched, 'retry_credit', picker.retry_credit, 'batch_credit', picker.batch_credit)
 end

@@ -70,7 +70,7 @@ local function reclaim(now_us, lease_us, grace_until_us, terms)
       local request = read_request(entry.id)
       if request then take_back(entry.id, request, entry, holder, now_us, terms) else end_damaged(entry.id, terms.ttl_ms) end
     end
-    release(fence, entry.upstream)
+    release(fence, entry.upstream, now_us)
   end
   call_the_roll(now_us, lease_us)
   if #silent < RECLAIMED_AT_ONCE then redis.call('HSET', sched, 'reclaim_at_us', now_us + RECLAIM_STEP_US) end

@@ -1,17 +1,14 @@
 -- silence: when a dispatcher last spoke. After a silence of everybody it was the server that slept, or the network, and not the
 -- workers: then nothing is taken from anybody for one lease, in which those who live renew.
 
--- What lies ahead by the clock lies no further ahead because that was set back: debts, pauses, whose turn it is.
+-- What lies ahead by the clock lies no further ahead because that was set back: debts, pauses, breakers, whose turn it is.
 local function turn_back(step_us)
   for _, field in ipairs(redis.call('HKEYS', config)) do
     local upstream = string.match(field, '^price_us:(.+)$')
-    for _, moment in ipairs(upstream and redis.call('HKEYS', upstream_key(upstream)) or {}) do
-      if moment == 'last_slot_us' or moment == 'pause_until_us' or string.find(moment, '^tat_us:') then
-        local ahead_us = tonumber(redis.call('HGET', upstream_key(upstream), moment)) or 0
-        redis.call('HSET', upstream_key(upstream), moment, math.max(0, ahead_us - step_us))
-      end
+    if upstream then
+      turn_bucket_back(upstream, step_us)
+      redis.call('HDEL', upstream_key(upstream), 'turn', 'turn_until_us')
     end
-    if upstream then redis.call('HDEL', upstream_key(upstream), 'turn', 'turn_until_us') end
   end
   redis.call('HDEL', sched, 'asleep_until_us', 'watch', 'watch_until_us', 'reclaim_at_us', 'roll_call_at_us')
 end

@@ -1,0 +1,64 @@
+-- tally: what an upstream was sent and answered of late, in cells of time that are used again.
+local CELL_US, CELLS = 5000000, 13
+local HOUR_US, HOURS = 3600000000, 25
+local COUNTED = { 'calls', 'refusals', 'tokens', 'good', 'failed' }
+local CELL = '^(%d+) (%d+) (%d+) (%-?%d+) (%d+) (%d+)$'
+local HOUR = '^(%d+) (%-?%d+) (%-?%d+)$'
+
+local function read_cell(name, number)
+  local cell = { calls = 0, refusals = 0, tokens = 0, good = 0, failed = 0 }
+  local found = { string.match(redis.call('HGET', upstream_key(name), 'cell:' .. number % CELLS) or '', CELL) }
+  if tonumber(found[1]) ~= number then return cell end
+  for at, what in ipairs(COUNTED) do cell[what] = tonumber(found[at + 1]) end
+  return cell
+end
+
+local function write_cell(name, number, cell)
+  redis.call('HSET', upstream_key(name), 'cell:' .. number % CELLS, string.format('%d %d %d %d %d %d', number, cell.calls,
+    cell.refusals, cell.tokens, cell.good, cell.failed))
+end
+
+-- The last minute, five seconds a cell: '<cell's number> <calls> <429s> <tokens> <good> <failed>'.
+local function tally(name, now_us, more)
+  local number = math.floor(now_us / CELL_US)
+  local cell = read_cell(name, number)
+  for what, count in pairs(more) do cell[what] = cell[what] + count end
+  write_cell(name, number, cell)
+end
+
+-- What happened in the last five to ten seconds, and how long that is.
+local function read_recent(name, now_us)
+  local number = math.floor(now_us / CELL_US)
+  local recent, before = read_cell(name, number), read_cell(name, number - 1)
+  for _, what in ipairs(COUNTED) do recent[what] = recent[what] + before[what] end
+  return recent, now_us - (number - 1) * CELL_US
+end
+
+-- What went wrong before counts no more.
+local function forget_failures(name, now_us)
+  local number = math.floor(now_us / CELL_US)
+  for _, one in ipairs({ number - 1, number }) do
+    local cell = read_cell(name, one)
+    if cell.failed > 0 then write_cell(name, one, { calls = cell.calls, refusals = cell.refusals, tokens = cell.tokens, good = 0, failed = 0 }) end
+  end
+end
+
+-- The last day, an hour a cell: '<hour> <calls> <tokens>', by their ages in hours.
+local function read_hours(name, now_us)
+  local fields, number, hours = {}, math.floor(now_us / HOUR_US), {}
+  for at = 0, HOURS - 1 do fields[at + 1] = 'hour:' .. at end
+  for _, text in ipairs(redis.call('HMGET', upstream_key(name), unpack(fields))) do
+    local hour, calls, tokens = string.match(text or '', HOUR)
+    local age = hour and number - tonumber(hour)
+    if age and age >= 0 and age < HOURS then hours[age] = { calls = tonumber(calls), tokens = tonumber(tokens) } end
+  end
+  return hours
+end
+
+local function tally_hour(name, now_us, calls, tokens)
+  local number = math.floor(now_us / HOUR_US)
+  local field = 'hour:' .. number % HOURS
+  local hour, had_calls, had_tokens = string.match(redis.call('HGET', upstream_key(name), field) or '', HOUR)
+  if tonumber(hour) ~= number then had_calls, had_tokens = 0, 0 end
+  redis.call('HSET', upstream_key(name), field, string.format('%d %d %d', number, had_calls + calls, had_tokens + tokens))
+end
