@@ -4,37 +4,19 @@ from collections.abc import Coroutine, Iterator
 from typing import Any
 
 import pytest
-import uvloop
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sluicegate_worker.rows import Leased
+from support.driver import Driver, run_histories
 from support.history import History, Worker
-from support.scripts import SECOND_US, Bench, make_policy
+from support.scripts import SECOND_US, make_policy
 
 WORKERS = 3
 EXAMPLES = 1200
 STEPS = 30
 
 number = st.integers(0, 1000)
-
-
-class Driver:
-    """One bench for all histories: each begins with an empty database."""
-
-    def __init__(self, url: str) -> None:
-        self._loop = uvloop.new_event_loop()  # and no asyncio.Runner: both cost more than the steps themselves
-        self.bench = Bench(url)
-        self.run(self.bench.__aenter__())
-
-    def run(self, step: Coroutine[Any, Any, Any]) -> Any:
-        return self._loop.run_until_complete(step)
-
-    def close(self) -> None:
-        # As after an error: each history comes to rest by itself.
-        self.run(self.bench.__aexit__(ValueError, None, None))
-        self._loop.close()
 
 
 class RandomHistory(RuleBasedStateMachine):
@@ -184,18 +166,4 @@ def driver(redis_url: str) -> Iterator[Driver]:
 
 @pytest.mark.timeout(600)
 def test_no_history_loses_or_pays_twice(driver: Driver) -> None:
-    def begin() -> RuleBasedStateMachine:
-        return RandomHistory(driver)
-
-    run_state_machine_as_test(
-        begin,  # type: ignore[arg-type]  # it takes whatever makes a machine
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            derandomize=True,
-            phases=(Phase.generate, Phase.shrink),
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_histories(lambda: RandomHistory(driver), EXAMPLES, STEPS)
