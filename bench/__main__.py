@@ -3,6 +3,7 @@
 import click
 
 from bench.herd.command import command as herd
+from bench.scheduling.command import command as scheduling
 
 
 @click.group()
@@ -11,6 +12,7 @@ def main() -> None:
 
 
 main.add_command(herd)
+main.add_command(scheduling)
 
 if __name__ == "__main__":
     main(prog_name="scripts/bench")
