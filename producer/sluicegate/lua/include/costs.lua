@@ -1,6 +1,5 @@
 -- costs: what a request costs its agent: seconds of the whole pool's capacity in the dimension that is scarcest for it, whichever
 -- upstream answers it. How many tokens it will take is learned for each model, from what became of others.
-local DIMENSIONS = { 'rpm', 'tpm', 'itpm', 'otpm' }
 local MODELS_MOST = 100
 local MODEL_CHARACTERS = 64
 local LEARNED = '^(%d+) (%S+) (%S+) (%S+) (%S+) (%S+)$'
