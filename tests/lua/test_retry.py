@@ -67,8 +67,11 @@ async def test_the_news_of_a_pause_counts_even_from_who_lost_the_request(bench: 
     [leased] = await bench.take()
     await bench.cancel(leased.id)
     assert await bench.retry(leased, pause_us=SECOND_US, fault="rate") == ["lost"]
-    assert await bench.redis.hget(bench.keys.upstream("a"), "pause_until_us") == str(START_US + SECOND_US)
+    assert await bench.of_upstream("pause_until_us") == str(START_US + SECOND_US)
     assert await bench.in_flight() == 0
+    # Nothing is left of the call by now, and the news is as good.
+    assert await bench.retry(leased, pause_us=2 * SECOND_US, fault="rate") == ["lost"]
+    assert await bench.of_upstream("pause_until_us") == str(START_US + 2 * SECOND_US)
 
 
 async def test_past_its_deadline_it_ends_as_expired(bench: Bench) -> None:
