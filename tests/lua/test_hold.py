@@ -131,7 +131,7 @@ async def test_letting_go_ends_what_the_provider_brought_about(bench: Bench, ups
     assert left == [None] * 4
     bench.advance(SECOND_US // 10)
     slots = [one.slot_us for one in (await bench.lease("d2")).leased]
-    assert slots == [bench.now_us + at * 34_844 for at in range(3)]  # it begins slowly
+    assert slots == [bench.now_us + at * 17_422 for at in range(3)]  # it begins slowly
 
 
 async def test_where_only_a_pause_ends_the_rate_goes_on(bench: Bench) -> None:

@@ -59,7 +59,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "max_tokens_per_agent": None,
         "tokens_window_s": 86_400,
         "retry": {"max_attempts": 5, "base_s": 0.5, "cap_s": 60, "share": 0.2},
-        "breaker": {"failures": 10, "share": 0.5, "open_s": 0.5, "cap_s": 1},
+        "breaker": {"failures": 10, "share": 0.5, "open_s": 0.5, "cap_s": 5},
         "upstreams": [
             {
                 "name": "a",

@@ -49,14 +49,12 @@ class Retry(Struct, frozen=True, kw_only=True):
 
 
 class Breaker(Struct, frozen=True, kw_only=True):
-    """When an upstream is not called any more, and for how long: doubled from try to try."""
+    """When an upstream is not called any more, and when it is tried: after a twentieth of the time it has been open."""
 
     failures: Count = 10  # in a row, or
     share: Share = 0.5  # of all answers within five to ten seconds, where these are at least twice as many
-    open_s: Duration = (
-        0.5  # a provider that is back is found within a second, and one that is down gets a call a second
-    )
-    cap_s: Duration = 1
+    open_s: Duration = 0.5  # at least,
+    cap_s: Duration = 5  # and at most
 
 
 class UpstreamRules(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 local DECREASE = 0.8
 local RECOVERY_US = 20000000 -- until it is back where it was refused
 local RAMP, RAMP_US = 1.5, 900000000 -- of a provider that refuses growth: half as much again in a quarter of an hour
-local SLOW_START, DOUBLING_US = 0.25, 500000 -- a second until all is as before
+local SLOW_START, DOUBLING_US = 0.5, 500000 -- half a second until all is as before
 local SLOWEST = 0.01
 local BACKOFF_US, BACKOFF_MOST_US = 200000, 5000000
 local EPISODE_US = 10000000

@@ -3,13 +3,13 @@ local SECOND_US, MINUTE_US = 1000000, 60000000
 local TERMS = { 'price_us', 'tpm_price_us', 'itpm_price_us', 'otpm_price_us', 'max_in_flight', 'headroom', 'burst_us', 'rpd', 'tpd',
   'reserves_max', 'counts_output', 'held' }
 local NUMBERS = { 'last_slot_us', 'in_flight', 'pause_until_us', 'handed_calls', 'handed_in', 'handed_out', 'settled_in', 'settled_out', 'reported_us',
-  'decreased_us', 'refused_us', 'refused_in_row', 'peak', 'ramp_us', 'ramp_level', 'open_until_us', 'open_for_us', 'closed_us',
+  'decreased_us', 'refused_us', 'refused_in_row', 'peak', 'ramp_us', 'ramp_level', 'open_until_us', 'opened_us', 'closed_us',
   'failed_in_row', 'day_until_us', 'turn_until_us' }
 local WORDS = { 'pause_reason', 'breaker', 'breaker_reason', 'probe', 'turn' }
 local OF_DIMENSION = { 'tat_us:', 'price_us:', 'last:', 'ceiling:' }
 -- What lies ahead or behind by the clock, and moves with a clock that is set back.
-local MOMENTS = { 'last_slot_us', 'pause_until_us', 'reported_us', 'decreased_us', 'refused_us', 'ramp_us', 'open_until_us', 'closed_us',
-  'day_until_us' }
+local MOMENTS = { 'last_slot_us', 'pause_until_us', 'reported_us', 'decreased_us', 'refused_us', 'ramp_us', 'opened_us', 'open_until_us',
+  'closed_us', 'day_until_us' }
 
 local function set(bucket, field, value)
   bucket[field] = value
