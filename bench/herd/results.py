@@ -7,6 +7,7 @@ from threading import Lock
 import msgspec
 
 from bench.herd.chart import draw_chart
+from bench.herd.overview import write_overview
 from bench.herd.run import Run
 from bench.herd.scenarios import DEADLINE_S, MODELS, list_scenarios
 from bench.herd.services import COLUMNS, ORACLE, OURS
@@ -73,6 +74,10 @@ def write_markdown(runs: Sequence[Run], rpm: int) -> str:
     return write_tables(summarise(runs, ORACLE), list_scenarios(rpm), MODELS, TITLES, OURS)
 
 
+def write_overview_of(runs: Sequence[Run], model: str) -> str:
+    return write_overview([one for one in summarise(sort_runs(runs), ORACLE) if one.model == model], TITLES, ORACLE)
+
+
 def write_results(runs: Sequence[Run], rpm: int, folder: Path) -> None:
     runs = sort_runs(runs)
     (folder / "herd.json").write_text(write_document(runs, rpm), encoding="utf-8")
@@ -81,3 +86,4 @@ def write_results(runs: Sequence[Run], rpm: int, folder: Path) -> None:
     for model in dict.fromkeys(summary.model for summary in summaries):
         chart = draw_chart([summary for summary in summaries if summary.model == model], TITLES, OURS, ORACLE)
         (folder / f"herd-{model}.svg").write_text(chart, encoding="utf-8")
+        (folder / f"overview-{model}.md").write_text(write_overview_of(runs, model), encoding="utf-8")

@@ -13,7 +13,6 @@ from support.history import History, Worker
 from support.scripts import SECOND_US, make_policy
 
 WORKERS = 3
-EXAMPLES = 1200
 STEPS = 30
 
 number = st.integers(0, 1000)
@@ -165,5 +164,6 @@ def driver(redis_url: str) -> Iterator[Driver]:
 
 
 @pytest.mark.timeout(600)
-def test_no_history_loses_or_pays_twice(driver: Driver) -> None:
-    run_histories(lambda: RandomHistory(driver), EXAMPLES, STEPS)
+@pytest.mark.parametrize("examples", [300, pytest.param(1200, marks=pytest.mark.full)])
+def test_no_history_loses_or_pays_twice(driver: Driver, examples: int) -> None:
+    run_histories(lambda: RandomHistory(driver), examples, STEPS)

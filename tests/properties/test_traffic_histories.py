@@ -15,7 +15,6 @@ from support.scripts import SECOND_US, make_policy, make_upstream
 from support.traffic_history import TrafficHistory, Usage
 
 WORKERS = 2
-EXAMPLES = 120
 STEPS = 35
 FAULTS = ("rate", "rate", "rate", "ramp", "failure", "failure", "overload", "credentials", "quota")
 
@@ -201,6 +200,7 @@ def driver(redis_url: str) -> Iterator[Driver]:
         running.close()
 
 
-@pytest.mark.timeout(600)
-def test_no_history_exceeds_a_limit_or_loses_a_probe(driver: Driver) -> None:
-    run_histories(lambda: RandomTraffic(driver), EXAMPLES, STEPS)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("examples", [60, pytest.param(600, marks=pytest.mark.full)])
+def test_no_history_exceeds_a_limit_or_loses_a_probe(driver: Driver, examples: int) -> None:
+    run_histories(lambda: RandomTraffic(driver), examples, STEPS)

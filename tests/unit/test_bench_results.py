@@ -36,6 +36,8 @@ def test_runs_are_listed_as_their_cases_are() -> None:
 
 def test_a_document_tables_and_a_chart_for_each_model_are_written(tmp_path: Path) -> None:
     write_results([RUN, msgspec.structs.replace(RUN, model="counted")], 1_200, tmp_path)
-    assert {file.name for file in tmp_path.iterdir()} == {"herd.json", "herd.md", "herd-free.svg", "herd-counted.svg"}
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "herd.json", "herd.md", "herd-free.svg", "overview-free.md", "herd-counted.svg", "overview-counted.md",
+    }  # fmt: skip
     document = json.loads((tmp_path / "herd.json").read_text())
     assert (document["schema"], len(document["runs"]), len(document["summaries"])) == (1, 2, 2)

@@ -3,6 +3,7 @@
 from xml.etree import ElementTree as ET
 
 from bench.herd.chart import draw_chart
+from bench.herd.overview import write_overview
 from bench.herd.run import Run
 from bench.herd.scenarios import MODELS, list_scenarios
 from bench.herd.summary import TRAITS, Summary, find_leads, is_better, summarise
@@ -67,6 +68,20 @@ def test_the_table_says_who_is_better_and_what_was_not_measured() -> None:
     assert "SDK: what stands between agents and provider wanted a core for 90 % of the time" in text
     assert "SDK: the machine fell behind; agents asked up to 0.7 s late" in text
     assert "light" not in text  # there are no hogs in this scenario
+
+
+def test_the_overview_marks_the_best_beside_the_oracle() -> None:
+    runs = [
+        make_run("direct", 1, sent_per_answer=3.0, light_p99_s=2.0),
+        make_run("sluicegate", 1, calls_429=0),
+        make_run("oracle", 1, light_p99_s=1.0),
+    ]
+    lines = write_overview(summarise(runs, "oracle"), TITLES, "oracle").splitlines()
+    assert lines[2:] == [
+        "| burst | SDK | 3.00 | **0** | **90 %** | **100 %** | **2.0 s** |",
+        "|  | **Sluicegate** | **1.00** | **0** | **90 %** | **100 %** | 4.0 s |",
+        "|  | oracle | 1.00 | 0 | 90 % | 100 % | 1.0 s |",
+    ]
 
 
 def test_the_chart_is_whole() -> None:
