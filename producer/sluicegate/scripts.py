@@ -20,9 +20,12 @@ an unknown one. Includes come from the `include` folders; only `clock` asks for 
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from itertools import chain
 from typing import Any
 
 from redis.exceptions import NoScriptError
@@ -36,6 +39,7 @@ _SHEBANG = re.compile(r"#!lua[^\n]*\n")
 _HEADER = re.compile(r"--\[\[\n(.*?)\n\]\]\n", re.DOTALL)
 _INCLUDE = re.compile(r"^-- @include ([a-z_ ]+)\n", re.MULTILINE)
 _TOP_LOCAL = re.compile(r"^local (function )?(\w+(?:, \w+)*)( =)?", re.MULTILINE)
+_WORD = re.compile(r"\w+")
 _SECTION = re.compile(r"(KEYS|ARGV|EACH|RETURNS)?\s+(\S+)")
 _INCLUDE_FOLDERS = (files("sluicegate") / "lua" / "include",)
 
@@ -117,7 +121,8 @@ def _including(text: str, folder: Traversable, clock: str | None) -> str:
     parts = [_read_include(name, folder, clock) for name in names]
     before, _, after = _INCLUDE.sub("\0", text).partition("\0")
     script = before + after.replace("\0", "")
-    scoped = [_scope(part, " ".join([script, *parts[:at], *parts[at + 1 :]])) for at, part in enumerate(parts)]
+    uses = Counter(chain.from_iterable(_read_words(part) for part in (script, *parts)))
+    scoped = [_scope(part, uses) for part in parts]
     return before + "".join(scoped) + after.replace("\0", "")
 
 
@@ -130,14 +135,18 @@ def _read_include(name: str, folder: Traversable, clock: str | None) -> str:
     raise ScriptError(f"no include {name}.lua beside the scripts")
 
 
-def _scope(part: str, others: str) -> str:
-    """What of an include nobody else uses stays its own: a Lua script may have no more than 200 locals at once."""
-    used = set(re.findall(r"\w+", others))
+@cache  # most scripts have most includes in common, and every command reads them all
+def _read_words(part: str) -> frozenset[str]:
+    return frozenset(_WORD.findall(part))
+
+
+def _scope(part: str, uses: Counter[str]) -> str:
+    """What of an include no other part uses stays its own: a Lua script may have no more than 200 locals at once."""
     shared: list[str] = []
 
     def share(match: re.Match[str]) -> str:
         function, names, equals = match.groups(default="")
-        if used.isdisjoint(names.split(", ")):
+        if all(uses[name] == 1 for name in names.split(", ")):
             return match.group()
         shared.extend(names.split(", "))
         return f"{function}{names}{equals}" if function or equals else ""
