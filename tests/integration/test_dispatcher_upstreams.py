@@ -144,16 +144,15 @@ async def test_a_packed_answer_is_unpacked_and_measured_so(
         assert (await die(producer)).reason == "too_large"
 
 
-@pytest.mark.parametrize("source", ["api_key_env", "api_key_file"])
 @pytest.mark.parametrize(
-    ("provider", "header", "value", "path"),
+    ("source", "provider", "header", "value", "path"),
     [
-        ("openai", "authorization", f"Bearer {SECRET}", "/chat/completions"),
-        ("azure", "api-key", SECRET, "/openai/deployments/d1/chat/completions"),
-        ("anthropic", "x-api-key", SECRET, "/messages"),
-        ("gemini", "x-goog-api-key", SECRET, "/models/m1:generateContent"),
-        ("bedrock", "authorization", f"Bearer {SECRET}", "/model/m1/converse"),
-        ("generic", "authorization", f"Bearer {SECRET}", "/anything/at/all"),
+        ("api_key_env", "openai", "authorization", f"Bearer {SECRET}", "/chat/completions"),
+        ("api_key_file", "azure", "api-key", SECRET, "/openai/deployments/d1/chat/completions"),
+        ("api_key_env", "anthropic", "x-api-key", SECRET, "/messages"),
+        ("api_key_file", "gemini", "x-goog-api-key", SECRET, "/models/m1:generateContent"),
+        ("api_key_env", "bedrock", "authorization", f"Bearer {SECRET}", "/model/m1/converse"),
+        ("api_key_file", "generic", "authorization", f"Bearer {SECRET}", "/anything/at/all"),
     ],
 )
 async def test_the_key_goes_to_the_provider_and_nowhere_else(
