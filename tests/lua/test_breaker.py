@@ -1,17 +1,10 @@
 """retry, bury, settle, lease: whether an upstream is called at all, and how it is found out that it may be again."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import pytest
 
-from sluicegate_worker.policy_settings import Breaker
-from sluicegate_worker.rows import Leased
-from support.reclaims import live
-from support.scripts import HORIZON_US, PRICE_US, SECOND_US, Bench, make_policy, make_upstream
+from support.breaking import RULES, call, end, lease_probe, open_breaker, read_breaker
+from support.scripts import HORIZON_US, PRICE_US, SECOND_US, Bench, make_policy
 from support.traffic import LONG_S
-
-RULES = Breaker(failures=3, share=0.5, open_s=1, cap_s=5)
 
 
 @pytest.fixture
@@ -19,44 +12,6 @@ async def guarded(bench: Bench) -> Bench:
     """Three failures open the breaker for a second."""
     await bench.apply(make_policy(breaker=RULES, deadline_s=LONG_S))
     return bench
-
-
-async def call(bench: Bench, fault: str | None = None, **ended: Any) -> Leased:
-    """Makes one call, which is answered or else ends by a fault and is not made again."""
-    bench.advance(PRICE_US)
-    await bench.submit()
-    [leased] = await bench.take()
-    await end(bench, leased, fault, **ended)
-    return leased
-
-
-async def end(bench: Bench, leased: Leased, fault: str | None = None, **ended: Any) -> None:
-    if fault is None:
-        await bench.settle(leased)
-    else:
-        await bench.retry(leased, fault=fault, **ended)
-        await bench.cancel(leased.id)
-    bench.leased.pop(leased.fence, None)
-
-
-async def read_breaker(bench: Bench, upstream: str = "a") -> tuple[str, float]:
-    """Why it is open, if it is, and for how many seconds more."""
-    reason, until_us = [await bench.of_upstream(field, upstream) for field in ("breaker_reason", "open_until_us")]
-    return (reason, (int(until_us or 0) - bench.now_us) / SECOND_US) if reason else ("", 0)
-
-
-async def open_breaker(bench: Bench) -> None:
-    for _ in range(3):
-        await call(bench, "failure")
-
-
-async def lease_probe(bench: Bench) -> Leased:
-    """When the breaker's time is over, with others that have to wait."""
-    _, open_s = await read_breaker(bench)
-    bench.advance(max(0, int(open_s * SECOND_US)))
-    await bench.submit("ann", 3)
-    [probe] = (await bench.lease(count=3)).leased
-    return probe
 
 
 @pytest.mark.parametrize(
@@ -224,60 +179,6 @@ async def test_credentials_that_are_refused_are_a_fact_whoever_tells_it(guarded:
     await guarded.cancel(leased.id)
     assert await guarded.retry(leased, fault="credentials") == ["lost"]
     assert await read_breaker(guarded) == ("credentials", 5)
-
-
-async def hand_back(bench: Bench, probe: Leased) -> None:
-    await bench.retry(probe, sent=False)
-
-
-async def cancel_it(bench: Bench, probe: Leased) -> None:
-    await bench.cancel(probe.id)
-    assert await bench.renew("d1", probe) == {probe.fence: "ended"}
-
-
-async def lose_its_lease(bench: Bench, probe: Leased) -> None:
-    bench.advance(1)
-    await bench.renew("d1", known_us=bench.now_us)
-
-
-async def fall_silent(bench: Bench, probe: Leased) -> None:
-    await live(bench, 14)
-
-
-@pytest.mark.parametrize("leave", [hand_back, cancel_it, lose_its_lease, fall_silent])
-async def test_a_probe_that_nobody_makes_is_followed_by_another(
-    guarded: Bench, leave: Callable[[Bench, Leased], Awaitable[None]]
-) -> None:
-    await open_breaker(guarded)
-    probe = await lease_probe(guarded)
-    await leave(guarded, probe)
-    [next_probe] = (await guarded.lease()).leased
-    assert (await guarded.of_upstream("breaker"), await guarded.of_upstream("probe")) == ("open", next_probe.fence)
-    assert next_probe.fence != probe.fence
-
-
-async def test_while_one_is_open_another_takes_its_place(bench: Bench) -> None:
-    both = (make_upstream("a"), make_upstream("b", rpm=600))
-    await bench.apply(make_policy(upstreams=both, breaker=RULES))
-    await bench.submit("ann", 20)
-    first, *others = [one for one in (await bench.lease()).leased if one.upstream == "a"]
-    await bench.retry(first, fault="credentials", delay_us=0)
-    assert await bench.exchange(*others[:2]) == [-1, -1]
-    bench.advance(SECOND_US)
-    [again, *_] = (await bench.lease()).leased
-    assert (again.upstream, again.id) == ("b", first.id)
-    [answer] = await bench.enqueue(bench.order(deadline_us=4 * SECOND_US))
-    assert answer.kind == "waiting"
-
-
-async def test_a_probe_may_exchange_its_slot_and_nobody_with_it(guarded: Bench) -> None:
-    await guarded.submit("ann", 4)
-    *failing, other = await guarded.take(4)
-    for leased in failing:
-        await end(guarded, leased, "failure")
-    probe = await lease_probe(guarded)
-    guarded.advance(SECOND_US)
-    assert await guarded.exchange(probe, other) == [guarded.now_us, -1]
 
 
 async def test_while_every_breaker_is_open_nobody_waits_in_vain(guarded: Bench) -> None:

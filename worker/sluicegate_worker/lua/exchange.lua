@@ -19,16 +19,18 @@ RETURNS now_us, then per request its new slot_us, 0 where it is no longer the ca
 local now_us = read_clock_us()
 local held = redis.call('HGET', config, 'held')
 
--- The new slot costs as much as the old one. A probe has passed the breaker already, and every call the limits per day.
+-- The new slot costs as much as the old one. A probe has passed the breaker already, and every call the limits per day; where the time
+-- of a breaker is over, this is the probe.
 local function take_next(bucket, fence)
   if not bucket.known or held or bucket.held then return -1 end
   bucket.day_opens_us = nil
-  local blocked_until_us = bucket.blocked_until_us
-  if bucket.probe == fence then bucket.blocked_until_us = 0 end
+  local blocked_until_us, probes = bucket.blocked_until_us, bucket.probe == fence
+  if probes then bucket.blocked_until_us = 0 end
   if bucket.blocked_until_us > now_us then return -1 end
   local entry = read_entry(fence)
   local slot_us = take_slot(bucket, now_us + tonumber(lead_us), tonumber(entry.tokens_in) or 0, tonumber(entry.tokens_out) or 0)
   bucket.blocked_until_us = blocked_until_us
+  if bucket.breaker ~= '' and not probes then begin_probe(bucket, fence) end
   return slot_us
 end
 
