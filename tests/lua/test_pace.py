@@ -180,7 +180,7 @@ async def test_who_is_refused_again_and_again_waits_twice_as_long(bench: Bench) 
     for _ in range(8):
         bench.advance(1)
         while not (grant := await bench.lease(count=1)).leased:
-            bench.advance(1_000)
+            bench.advance(10_000)
         await bench.retry(*grant.leased, fault="rate", pause_us=1_000)
         waits.append(int(await bench.of_upstream("pause_until_us") or 0) - bench.now_us)
     assert waits == [1_000, 200_000, 400_000, 800_000, 1_600_000, 3_200_000, 5_000_000, 5_000_000]

@@ -11,30 +11,27 @@ from bench.scheduling.ours import serve_alone
 from bench.scheduling.verdict import Verdict, judge
 from sluicegate_worker.demo.embedded import EmbeddedServer
 
-DURATION_S = 600
-UNTIL_US = DURATION_S * SECOND_US
 
-
-@pytest.fixture(scope="module")
-def verdicts() -> tuple[Verdict, Verdict]:
-    """The same ten minutes with and without the hog, side by side: a process and a server for each."""
-    loads = [make_hog_load(1, DURATION_S, hog=hog) for hog in (True, False)]
+def compare(duration_s: int) -> tuple[Verdict, Verdict]:
+    """The same minutes with and without the hog, side by side: a process and a server for each."""
+    loads = [make_hog_load(1, duration_s, hog=hog) for hog in (True, False)]
+    until_us = duration_s * SECOND_US
     with (
         EmbeddedServer("--appendonly", "no") as one,
         EmbeddedServer("--appendonly", "no") as other,
         ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes,
     ):
-        runs = processes.map(serve_alone, (one.url, other.url), loads, (HOG_LIMITS,) * 2, (UNTIL_US,) * 2)
+        runs = processes.map(serve_alone, (one.url, other.url), loads, (HOG_LIMITS,) * 2, (until_us,) * 2)
         with_hog, without = (
-            judge(steps, load, HOG_LIMITS, UNTIL_US, is_light) for steps, load in zip(runs, loads, strict=True)
+            judge(steps, load, HOG_LIMITS, until_us, is_light) for steps, load in zip(runs, loads, strict=True)
         )
     return with_hog, without
 
 
-# One test, so that no two processes of a parallel run repeat the fixture.
 @pytest.mark.timeout(600)
-def test_a_hog_gets_what_others_get_and_costs_light_agents_nothing(verdicts: tuple[Verdict, Verdict]) -> None:
-    with_hog, without = verdicts
+@pytest.mark.parametrize("duration_s", [240, pytest.param(600, marks=pytest.mark.full)])
+def test_a_hog_gets_what_others_get_and_costs_light_agents_nothing(duration_s: int) -> None:
+    with_hog, without = compare(duration_s)
     assert with_hog.jain is not None
     assert with_hog.jain >= 0.99  # of the hog and the heavy agents, over sliding minutes
     assert with_hog.difference_s is not None
