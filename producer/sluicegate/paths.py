@@ -5,6 +5,8 @@ Only what answers one JSON document to one JSON document is listed: files, audio
 """
 
 import re
+from collections.abc import Sequence
+from itertools import combinations
 
 from sluicegate.errors import InvalidRequest
 
@@ -61,15 +63,22 @@ def normalise_path(path: str) -> str:
 
 
 def check_path(method: str, path: str, providers: list[str]) -> None:
-    """Raises InvalidRequest unless one of the providers has this normalised path."""
+    """Raises InvalidRequest unless each of the providers has this normalised path: any of them may get the request."""
     bare = path.partition("?")[0]
-    offered = [pattern for provider in providers for pattern in PATHS.get(provider, {}).get(method, ())]
-    if any(_matches(pattern, bare) for pattern in offered):
-        return
-    known = ", ".join(sorted(set(offered))) or "none"
-    raise InvalidRequest(
-        f"{method} {bare} is not a path that {' or '.join(sorted(set(providers)))} answers here; these are: {known}"
-    )
+    for provider in providers:
+        offered = PATHS.get(provider, {}).get(method, ())
+        if not any(_matches(pattern, bare) for pattern in offered):
+            known = ", ".join(sorted(offered)) or "none"
+            raise InvalidRequest(f"{method} {bare} is not a path that {provider} answers here; these are: {known}")
+
+
+def find_strangers(providers: Sequence[str]) -> tuple[str, str] | None:
+    """Two providers of which no request can go to both: they have no POST path in common."""
+    for one, other in combinations(dict.fromkeys(providers), 2):
+        posts, others = (set(PATHS[provider]["POST"]) for provider in (one, other))
+        if "*" not in posts | others and posts.isdisjoint(others):
+            return one, other
+    return None
 
 
 def _matches(pattern: str, path: str) -> bool:

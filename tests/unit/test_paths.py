@@ -3,7 +3,7 @@
 import pytest
 
 from sluicegate.errors import InvalidRequest
-from sluicegate.paths import PATHS, check_path, normalise_path
+from sluicegate.paths import PATHS, check_path, find_strangers, normalise_path
 from sluicegate_worker.policy_settings import PROVIDERS
 
 
@@ -67,7 +67,6 @@ def test_every_provider_has_its_paths() -> None:
 )
 def test_a_providers_path_is_taken(provider: str, method: str, path: str) -> None:
     check_path(method, path, [provider])
-    check_path(method, path, ["anthropic", provider])
 
 
 @pytest.mark.parametrize(
@@ -89,3 +88,20 @@ def test_another_path_is_refused_with_those_that_there_are(provider: str, method
         match=rf"^{method} {path.partition('?')[0]} is not a path that {provider} answers here; these are: ",
     ):
         check_path(method, path, [provider])
+
+
+def test_every_provider_that_may_get_it_must_have_the_path() -> None:
+    check_path("POST", "/chat/completions", ["openai", "azure", "generic"])
+    with pytest.raises(InvalidRequest, match="is not a path that openai answers here"):
+        check_path("POST", "/openai/deployments/d/chat/completions", ["azure", "openai"])
+
+
+@pytest.mark.parametrize(
+    ("providers", "strangers"),
+    [
+        (["openai"], None), (["openai", "openai"], None), (["openai", "azure"], None), (["generic", "bedrock"], None),
+        (["openai", "azure", "anthropic"], ("openai", "anthropic")), (["gemini", "bedrock"], ("gemini", "bedrock")),
+    ],
+)  # fmt: skip
+def test_providers_without_a_path_in_common_are_found(providers: list[str], strangers: tuple[str, str] | None) -> None:
+    assert find_strangers(providers) == strangers

@@ -269,3 +269,11 @@ def test_whatever_a_setting_is_it_is_taken_or_refused(value: object) -> None:
             except SettingsError:
                 continue
             msgspec.json.encode(policy_of(settings.pools["chat"]))
+
+
+def test_upstreams_of_a_pool_speak_one_dialect() -> None:
+    both = (make_upstream(name="a", provider="openai"), make_upstream(name="b", provider="anthropic"))
+    assert refusal(make_pool(upstreams=both)) == (
+        "pools.chat.upstreams: any of them may get any request, but openai and anthropic have no path in common; "
+        "give each a pool of its own"
+    )

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from sluicegate.names import NAME
+from sluicegate.paths import find_strangers
 from sluicegate_worker.policy_settings import (
     Duration,
     Policy,
@@ -58,6 +59,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             if not NAME.match(name):
                 raise SettingsError(f"{path} must have a name of 1 to 64 of the characters A-Z a-z 0-9 . _ -")
             check_policy(policy_of(pool), path)
+            _check_dialects(pool, path)
             for index, upstream in enumerate(pool.upstreams):
                 _check_destination(upstream, f"{path}.upstreams[{index}]")
         check_distinct(self.pools, "pools")
@@ -75,6 +77,16 @@ def policy_of(pool: Pool) -> Policy:
 
 def _fields_of(kind: type[Struct], source: Struct) -> dict[str, Any]:
     return {name: getattr(source, name) for name in kind.__struct_fields__}
+
+
+def _check_dialects(pool: Pool, path: str) -> None:
+    strangers = find_strangers([upstream.provider for upstream in pool.upstreams])
+    if strangers is not None:
+        one, other = strangers
+        raise SettingsError(
+            f"{path}.upstreams: any of them may get any request, but {one} and {other} have no path in common; "
+            "give each a pool of its own"
+        )
 
 
 def _check_destination(upstream: Upstream, path: str) -> None:
