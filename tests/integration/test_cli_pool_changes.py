@@ -24,7 +24,7 @@ api_key_env = "SECRET_KEY"
 rpm = 600
 [[pools.chat.upstreams]]
 name = "b"
-provider = "anthropic"
+provider = "azure"
 handler = "package.module:coroutine"
 """
 
@@ -122,6 +122,21 @@ async def test_pause_and_resume_say_what_they_did(operator: CommandLine, client:
     assert await read_audit(client) == [
         ("apply", ""), ("pause", ""), ("resume", ""), ("pause", "eu.1"), ("resume", "eu.1"),
     ]  # fmt: skip
+
+
+async def test_what_is_still_paused_is_named(operator: CommandLine) -> None:
+    await operator("pool", "pause", "chat")
+    await operator("pool", "pause", "chat", "--upstream", "b")
+    one = await operator("pool", "resume", "chat", "--upstream", "eu.1")
+    assert one.out == (
+        "upstream eu.1 of pool chat goes on, as it was\n"
+        "pool chat is still paused: `sluicegate pool resume chat`\n"
+        "upstream b of pool chat is still paused: `sluicegate pool resume chat --upstream b`\n"
+    )
+    all_of_it = await operator("pool", "resume", "chat")
+    assert all_of_it.out.splitlines()[1:] == [
+        "upstream b of pool chat is still paused: `sluicegate pool resume chat --upstream b`"
+    ]
 
 
 async def test_they_say_so_as_a_document(operator: CommandLine) -> None:

@@ -61,3 +61,9 @@ async def hold_pool(store: Store, pool: str, upstream: str | None, who: str, *, 
     if answer == b"no pool":
         raise StoreUnavailable(f"the policy of pool {pool} is gone: run `sluicegate pool apply`")
     return bool(answer)
+
+
+async def list_holds(store: Store, pool: str) -> list[str]:
+    """What operators have paused and not let go on: names of upstreams, and "" for the pool itself, which is first."""
+    fields = [field.decode(errors="replace") for field in await store.call("HKEYS", PoolKeys(pool).fixed("config"))]
+    return sorted(field.partition(":")[2] for field in fields if field == "held" or field.startswith("held:"))

@@ -16,7 +16,7 @@ from sluicegate_worker.cli.output import escape, print_document
 from sluicegate_worker.cli.person import name_person
 from sluicegate_worker.policy_changes import change_policy
 from sluicegate_worker.policy_settings import Policy
-from sluicegate_worker.registry import apply_policy, hold_pool, read_policy
+from sluicegate_worker.registry import apply_policy, hold_pool, list_holds, read_policy
 from sluicegate_worker.settings import Settings, SettingsError, policy_of
 from sluicegate_worker.settings_file import load_settings_here
 
@@ -113,17 +113,24 @@ def resume(*, pool: str, upstream: str | None, redis_url: str | None, as_json: b
 
 
 def _hold(pool: str, upstream: str | None, redis_url: str | None, *, held: bool, as_json: bool) -> None:
-    async def hold(store: Store) -> tuple[str, bool]:
+    async def hold(store: Store) -> tuple[str, bool, list[str]]:
         name = await check_pool(store, pool)
-        return name, await hold_pool(store, name, upstream, name_person(), held=held)
+        changed = await hold_pool(store, name, upstream, name_person(), held=held)
+        return name, changed, [] if held else await list_holds(store, name)
 
-    name, changed = ask(redis_url, hold)
+    name, changed, holds = ask(redis_url, hold)
     if as_json:
         print_document({"schema": SCHEMA, "name": name, "upstream": upstream, "paused": held, "changed": changed})
         return
-    whole = f"pool {name}" if upstream is None else f"upstream {upstream} of pool {name}"
     state = "is paused" if held else "goes on"
-    click.echo(escape(f"{whole} {state}{'' if changed else ', as it was'}"))
+    click.echo(escape(f"{_name_held(name, upstream)} {state}{'' if changed else ', as it was'}"))
+    for other in holds:
+        option = f" --upstream {other}" if other else ""
+        click.echo(escape(f"{_name_held(name, other)} is still paused: `sluicegate pool resume {name}{option}`"))
+
+
+def _name_held(pool: str, upstream: str | None) -> str:
+    return f"upstream {upstream} of pool {pool}" if upstream else f"pool {pool}"
 
 
 @command.command("show")
