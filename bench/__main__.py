@@ -2,8 +2,10 @@
 
 import click
 
+from bench.end_to_end.command import command as end_to_end
 from bench.herd.command import command as herd
 from bench.scheduling.command import command as scheduling
+from bench.throughput.command import command as throughput
 
 
 @click.group()
@@ -11,8 +13,10 @@ def main() -> None:
     """Measure Sluicegate, and what people use instead of it, on this machine."""
 
 
+main.add_command(end_to_end)
 main.add_command(herd)
 main.add_command(scheduling)
+main.add_command(throughput)
 
 if __name__ == "__main__":
     main(prog_name="scripts/bench")

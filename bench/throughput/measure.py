@@ -1,0 +1,124 @@
+"""One contender once: a fresh server, its worker, its producer, part after part; what each part gave and used."""
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from redis import Redis
+
+from bench.throughput.contender import PROGRAMS, Contender
+from bench.throughput.usage import Usage, read_usage
+from sluicegate_worker.demo.children import spawn, stop
+from sluicegate_worker.demo.embedded import EmbeddedServer
+from sluicegate_worker.demo.settings import read_plain_environment
+
+START_S = 60.0
+POLL_S = 0.05
+
+
+class MeasureError(Exception):
+    """A process ended before its work; the text has its last words."""
+
+
+class Part(Struct, frozen=True):
+    """What a part of a producer's work gave and used: CPU in seconds, all else counts of the whole part."""
+
+    part: str
+    count: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    producer_s: float
+    worker_s: float
+    server_s: float
+    reads: int
+    commands: int
+    memory_bytes: int
+
+
+def measure(
+    contender: Contender, served: Sequence[str], enqueued: Sequence[str] = (), *, durable: bool, provider: str = ""
+) -> list[Part]:
+    """`served` are parts with a worker, `enqueued` those without; `provider` is an HTTP upstream's URL, where there
+    is one. Raises MeasureError."""
+    with ExitStack() as stack:
+        server = stack.enter_context(EmbeddedServer("--appendonly", "yes" if durable else "no"))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        names = {"url": server.url, "settings": str(folder / "sluicegate.toml"), "provider": provider}
+        (folder / "sluicegate.toml").write_text(contender.settings.format(**names), encoding="utf-8")
+        redis: Redis = stack.enter_context(Redis.from_url(server.url))
+        with ExitStack() as working:
+            pid = None
+            if contender.worker:
+                worker = working.enter_context(running(contender.worker, names, folder / "worker"))
+                _wait_until_ready(worker, contender, folder / "worker")
+                pid = worker.pid
+            parts = _produce(contender.producer, names, folder, served, redis, server.pid, pid)
+        return parts + _produce(contender.producer, names, folder, enqueued, redis, server.pid, None)
+
+
+def _produce(
+    command: Sequence[str],
+    names: dict[str, str],
+    folder: Path,
+    parts: Sequence[str],
+    redis: Redis,
+    server: int,
+    worker: int | None,
+) -> list[Part]:
+    found: list[Part] = []
+    if not parts:
+        return found
+    with running((*command, *parts), names, folder / "producer", subprocess.PIPE) as producer:
+        before: Usage | None = None
+        for line in producer.stdout or ():
+            event = json.loads(line)
+            usage = read_usage(producer.pid, worker, server, redis)
+            if "begin" in event:
+                before = usage
+            elif before is not None:
+                found.append(_describe(event, usage.since(before)))
+    if len(found) != len(parts):
+        raise MeasureError(
+            f"the producer ended after {len(found)} of {len(parts)} parts: {_last_words(folder / 'producer')}"
+        )
+    return found
+
+
+def _describe(event: dict[str, Any], used: Usage) -> Part:
+    count = event["round_trips"] if "round_trips" in event else event["requests"]
+    latency = {name: event.get(name, 0.0) for name in ("p50_ms", "p99_ms")}
+    return Part(event["part"], count, event["seconds"], **latency, **used._asdict())
+
+
+@contextmanager
+def running(
+    command: Sequence[str], names: dict[str, str], words: Path, stdout: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """What it says goes to the file `words`; where `stdout` is PIPE, only what it says on stderr."""
+    line = [word.format(**names) for word in command]
+    environment = read_plain_environment() | {"PYTHONPATH": str(PROGRAMS), "PYTHONUNBUFFERED": "1"}
+    with words.open("wb") as out:
+        process = spawn(line, env=environment, stdout=stdout or out, stderr=out)
+        try:
+            yield process
+        finally:
+            stop(process)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], contender: Contender, words: Path) -> None:
+    give_up_at = time.monotonic() + START_S
+    while contender.ready not in words.read_text(errors="replace"):
+        if process.poll() is not None or time.monotonic() > give_up_at:
+            raise MeasureError(f"{contender.name}'s worker did not get ready: {_last_words(words)}")
+        time.sleep(POLL_S)
+
+
+def _last_words(words: Path) -> str:
+    return " ".join(words.read_text(errors="replace").strip().splitlines()[-3:]) or "(none)"

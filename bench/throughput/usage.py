@@ -1,0 +1,62 @@
+"""What processes and the server have used until now; the difference of two readings is what a part cost."""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from redis import Redis
+
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Usage(NamedTuple):
+    """CPU in seconds, by `producer`, `worker` and `server`; what the server counts."""
+
+    producer_s: float
+    worker_s: float
+    server_s: float
+    reads: int  # of sockets, by the server
+    commands: int  # those inside scripts included
+    memory_bytes: int
+
+    def since(self, before: Self) -> "Usage":
+        return Usage(
+            self.producer_s - before.producer_s,
+            self.worker_s - before.worker_s,
+            self.server_s - before.server_s,
+            self.reads - before.reads,
+            self.commands - before.commands,
+            self.memory_bytes - before.memory_bytes,
+        )
+
+
+def read_usage(producer: int, worker: int | None, server: int, redis: Redis) -> Usage:
+    stats: Any = redis.info("everything")
+    commands = sum(of["calls"] for name, of in stats.items() if name.startswith("cmdstat_"))
+    return Usage(
+        read_cpu_s(producer),
+        read_cpu_s(worker) if worker is not None else 0.0,
+        read_cpu_s(server),
+        stats["total_reads_processed"],
+        commands,
+        stats["used_memory"],
+    )
+
+
+def read_cpu_s(pid: int) -> float:
+    """User and system time of a process, its living children and those that it has waited for."""
+    own = _read_ticks(pid)
+    return own / _TICKS_A_SECOND + sum(read_cpu_s(child) for child in _children(pid))
+
+
+def _read_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return sum(map(int, fields[11:15]))  # utime, stime and the same of children that were waited for
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text(encoding="utf-8").split()
+    ]
