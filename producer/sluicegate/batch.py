@@ -14,13 +14,16 @@ Row = TypeVar("Row", bound=tuple[Any, ...])
 
 
 class Batcher(Generic[Row]):
-    """Sends rows by `call`, which answers a list with one answer per row; each sender gets its own answer.
+    """Sends rows by `call`, which answers a list with one answer per row; each sender gets its own answer. `size_of`
+    says how many bytes a row has, where it can have many.
 
     An error of `call` is every sender's error: `call` itself repeats what may be repeated.
     """
 
-    def __init__(self, name: str, call: Callable[[list[Row]], Awaitable[list[Any]]]) -> None:
-        self._name, self._call = name, call
+    def __init__(
+        self, name: str, call: Callable[[list[Row]], Awaitable[list[Any]]], size_of: Callable[[Row], int] = lambda _: 0
+    ) -> None:
+        self._name, self._call, self._size_of = name, call, size_of
         self._queued: list[tuple[Row, asyncio.Future[Any]]] = []
         self._sender: asyncio.Task[None] | None = None
 
@@ -49,7 +52,7 @@ class Batcher(Generic[Row]):
         """How many of the queued rows go together; one always does, whatever its size."""
         size = 0
         for count, (row, _) in enumerate(self._queued[:_ROWS_MAX]):
-            size += sum(len(value) for value in row if isinstance(value, bytes))
+            size += self._size_of(row)
             if count and size > _BYTES_MAX:
                 return count
         return min(len(self._queued), _ROWS_MAX)

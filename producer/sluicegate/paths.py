@@ -6,6 +6,7 @@ Only what answers one JSON document to one JSON document is listed: files, audio
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import combinations
 
 from sluicegate.errors import InvalidRequest
@@ -62,7 +63,7 @@ def normalise_path(path: str) -> str:
     return rooted
 
 
-def check_path(method: str, path: str, providers: list[str]) -> None:
+def check_path(method: str, path: str, providers: Sequence[str]) -> None:
     """Raises InvalidRequest unless each of the providers has this normalised path: any of them may get the request."""
     bare = path.partition("?")[0]
     for provider in providers:
@@ -70,6 +71,18 @@ def check_path(method: str, path: str, providers: list[str]) -> None:
         if not any(_matches(pattern, bare) for pattern in offered):
             known = ", ".join(sorted(offered)) or "none"
             raise InvalidRequest(f"{method} {bare} is not a path that {provider} answers here; these are: {known}")
+
+
+def resolve_path(method: str, path: str, providers: tuple[str, ...]) -> str:
+    """The normalised path, which each of the providers has. Raises InvalidRequest."""
+    return _resolve_text(method, path, providers) if isinstance(path, str) else normalise_path(path)
+
+
+@lru_cache(maxsize=1024)  # agents ask for the same few, over and over
+def _resolve_text(method: str, path: str, providers: tuple[str, ...]) -> str:
+    normalised = normalise_path(path)
+    check_path(method, normalised, providers)
+    return normalised
 
 
 def find_strangers(providers: Sequence[str]) -> tuple[str, str] | None:

@@ -46,7 +46,7 @@ class PoolClient:
         self._store = store
         self._keys = PoolKeys(pool)
         self._producer = producer
-        self._batcher: Batcher[Submission] = Batcher(f"enqueue to {pool}", self._enqueue)
+        self._batcher: Batcher[Submission] = Batcher(f"enqueue to {pool}", self._enqueue, lambda row: len(row.body))
         self._inbox = Inbox(store, self._keys, producer)
         self._terms: PoolTerms | None = None
         self._version = self._latest_version = b""

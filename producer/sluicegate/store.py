@@ -27,6 +27,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sluicegate.errors import InvalidRequest, StoreUnavailable
+from sluicegate.packing import with_fast_packing
 
 VERSIONS_NEEDED = "Redis 7.0 or Valkey 8.0"
 BLOCK_S_MAX = 5.0
@@ -170,7 +171,7 @@ def _client(url: str, cluster: bool, connections: int) -> Client:
 
 def _pool(url: str, connections: int) -> BlockingConnectionPool:
     try:
-        return BlockingConnectionPool.from_url(
+        pool = BlockingConnectionPool.from_url(
             url,
             max_connections=connections,
             retry=Retry(NoBackoff(), 0),
@@ -181,6 +182,8 @@ def _pool(url: str, connections: int) -> BlockingConnectionPool:
         )
     except ValueError as error:
         raise InvalidRequest(f"the Redis URL {_place_of(url)} is not usable: {error}") from error
+    pool.connection_class = with_fast_packing(pool.connection_class)
+    return pool
 
 
 def _place_of(url: str) -> str:

@@ -14,7 +14,7 @@ from sluicegate.errors import InvalidRequest
 from sluicegate.estimate import Peek
 from sluicegate.keys import LANES
 from sluicegate.names import check_idempotency_key, check_name, new_id
-from sluicegate.paths import check_path, normalise_path
+from sluicegate.paths import resolve_path
 from sluicegate.wire import REQUEST_HEADERS, OnUnknown, Priority, RequestHead, Submission
 
 DEADLINE_S_MAX = 30 * 86_400
@@ -101,8 +101,8 @@ def prepare(order: Order, body: bytes, peek: Peek, agent: str | None, terms: Poo
         raise InvalidRequest(f"priority must be interactive or batch, not {order.priority!r:.50}")
     if order.on_unknown not in ("retry", "dead"):
         raise InvalidRequest(f"on_unknown must be retry or dead, not {order.on_unknown!r:.50}")
-    method, path = _method(order.method), normalise_path(order.path)
-    check_path(method, path, [upstream.provider for upstream in terms.upstreams])
+    method = _method(order.method)
+    path = resolve_path(method, order.path, tuple([upstream.provider for upstream in terms.upstreams]))
     if not body and method not in ("GET", "DELETE"):
         raise InvalidRequest(f"{method} needs a body: an object, or bytes that are JSON")
     if len(body) > terms.max_request_bytes:

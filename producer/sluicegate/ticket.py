@@ -33,8 +33,11 @@ class Ticket:
         the outcome is."""
         check_timeout(timeout)
         try:
-            async with asyncio.timeout(timeout):  # not wait_for, which before Python 3.12 can lose a cancellation
+            if timeout is None:
                 blob = await asyncio.shield(self._waiter.outcome)
+            else:
+                async with asyncio.timeout(timeout):  # not wait_for, which before Python 3.12 can lose a cancellation
+                    blob = await asyncio.shield(self._waiter.outcome)
         except TimeoutError:
             raise ReplyTimeout(
                 f"request {self.id} was not answered within {timeout} s; it lives on, ask again with result()"

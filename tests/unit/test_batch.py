@@ -17,7 +17,7 @@ class Calls:
         self.batches: list[list[Row]] = []
         self.gate = asyncio.Event()
         self.gate.set()
-        self.batcher: Batcher[Row] = Batcher("test", self)
+        self.batcher: Batcher[Row] = Batcher("test", self, lambda row: len(row[1]) if len(row) > 1 else 0)
         self.started = asyncio.Event()
 
     async def __call__(self, rows: list[Row]) -> list[Any]:

@@ -12,7 +12,7 @@ import msgspec
 from sluicegate.batch import Batcher
 from sluicegate.errors import InvalidRequest, StoreUnavailable
 from sluicegate.keys import PoolKeys
-from sluicegate.paths import check_path, normalise_path
+from sluicegate.paths import resolve_path
 from sluicegate.store import Store
 from sluicegate.wire import REQUEST_HEADERS, ReplyHead, RequestHead, encode_reply
 from sluicegate_worker.clock import StoreClock
@@ -92,7 +92,7 @@ class Attempts:
     def _read_head(self, leased: Leased) -> RequestHead:
         """Checked again here, beside the key: what is read from Redis must not lead the key anywhere else."""
         head = _decode_head(leased.head)
-        check_path(head.method, normalise_path(head.path), [self._targets[leased.upstream].provider])
+        resolve_path(head.method, head.path, (self._targets[leased.upstream].provider,))
         return head
 
     async def _send(self, leased: Leased, head: RequestHead) -> None:

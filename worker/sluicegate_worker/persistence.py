@@ -30,7 +30,9 @@ class Persistence:
 
     def __init__(self, store: Store, keys: PoolKeys, repairs: Repairs, draining: asyncio.Event) -> None:
         self._store, self._keys, self._repairs, self._draining = store, keys, repairs, draining
-        self._settle: Batcher[SettleRow] = Batcher("settle", lambda rows: self._write(SETTLE, rows))
+        self._settle: Batcher[SettleRow] = Batcher(
+            "settle", lambda rows: self._write(SETTLE, rows), lambda row: len(row.reply)
+        )
         self._retry: Batcher[RetryRow] = Batcher("retry", lambda rows: self._write(RETRY, rows))
         self._bury: Batcher[BuryRow] = Batcher("bury", lambda rows: self._write(BURY, rows))
 

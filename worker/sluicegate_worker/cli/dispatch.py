@@ -13,6 +13,8 @@ from sluicegate_worker.cli.options import config_option, redis_url_option
 from sluicegate_worker.settings import Settings
 from sluicegate_worker.settings_file import load_settings_here
 
+_GARBAGE_AT = 10_000
+
 
 @click.command()
 @config_option
@@ -45,6 +47,7 @@ async def _dispatch(settings: Settings, concurrency: int) -> int:
     # What was loaded stays: to look through all of it again stands still for longer than a slot may be missed.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(_GARBAGE_AT)  # what is in flight lives for long, and is looked through in vain each time
     async with dispatcher:
         logging.getLogger("sluicegate.dispatcher").info("%s serves %s", dispatcher.name, ", ".join(settings.pools))
         await dispatcher.drained()

@@ -77,10 +77,12 @@ _WORDINGS = (
 
 def read_spent(usage: Mapping[str, Any] | None) -> Spent | None:
     """From what `classify.read_usage` found; None where it does not say how much went in."""
+    if usage is None:
+        return None
     for wording in _WORDINGS:
-        if usage is not None and _tokens(usage, wording.tokens_in[0]) is not None:
-            tokens_in, tokens_out, cached = (_total(usage, names) for names in wording)
-            return Spent(tokens_in, tokens_out, min(cached, tokens_in))
+        if _tokens(usage, wording.tokens_in[0]) is not None:
+            tokens_in = _total(usage, wording.tokens_in)
+            return Spent(tokens_in, _total(usage, wording.tokens_out), min(_total(usage, wording.cached), tokens_in))
     return None
 
 
@@ -96,12 +98,16 @@ def charged(accounting: Accounting, spent: Spent, asked_out: int | None) -> tupl
 
 
 def _total(usage: Mapping[str, Any], names: tuple[str, ...]) -> int:
-    return sum(_tokens(usage, name) or 0 for name in names)
+    total = 0
+    for name in names:
+        total += _tokens(usage, name) or 0
+    return total
 
 
 def _tokens(usage: Mapping[str, Any], name: str) -> int | None:
-    outer, _, inner = name.partition(".")
-    value = usage.get(outer)
-    if inner:
+    value = usage.get(name)
+    if value is None and "." in name:
+        outer, _, inner = name.partition(".")
+        value = usage.get(outer)
         value = value.get(inner) if isinstance(value, dict) else None
     return value if type(value) is int and 0 <= value <= _TOKENS_MAX else None

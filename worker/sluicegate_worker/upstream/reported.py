@@ -37,20 +37,30 @@ TRUST: dict[str, Trust] = {
     "generic": _OPENAI,  # what most compatible servers have
 }  # gemini and bedrock report nothing
 
+_FIELDS = ("limit", "remaining", "reset")
+_HEADERS = {
+    provider: [
+        (dimension, [trust.header.format(field=field, unit=unit) for field in _FIELDS])
+        for dimension, unit in trust.units.items()
+    ]
+    for provider, trust in TRUST.items()
+}
+
 
 def read_reported(provider: str, headers: Mapping[str, str], now_s: float) -> dict[str, Reported]:
     """By dimension, those only of which something is said; `now_s` is Unix time."""
     trust = TRUST.get(provider)
     if trust is None:
         return {}
-    found = {dimension: _read(trust, unit, headers, now_s) for dimension, unit in trust.units.items()}
+    found = {}
+    for dimension, names in _HEADERS[provider]:
+        limit, remaining, reset = map(headers.get, names)
+        if limit is not None or remaining is not None or reset is not None:
+            found[dimension] = _read(trust, limit, remaining, reset, now_s)
     return {dimension: reported for dimension, reported in found.items() if reported != (None, None, None)}
 
 
-def _read(trust: Trust, unit: str, headers: Mapping[str, str], now_s: float) -> Reported:
-    limit, remaining, reset = (
-        headers.get(trust.header.format(field=field, unit=unit)) for field in ("limit", "remaining", "reset")
-    )
+def _read(trust: Trust, limit: str | None, remaining: str | None, reset: str | None, now_s: float) -> Reported:
     reset_s = parse_reset_s(reset, now_s)
     return Reported(
         limit=parse_number(limit) or None if trust.limits else None,  # nobody has a limit of nothing
