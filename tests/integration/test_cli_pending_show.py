@@ -79,10 +79,10 @@ async def test_what_is_not_pending_names_the_right_command(sluicegate: CommandLi
 @pytest.mark.damages
 async def test_a_damaged_request_is_shown_as_far_as_it_goes(sluicegate: CommandLine, client: Redis) -> None:
     await apply_settings(make_settings(sluicegate.redis_url))
-    planted = {"place": "nowhere", "agent": "\x1b[2J", "accepted_us": "soon", "body": b"\x1b[2J\xff"}
+    planted = {"place": "nowhere", "facts": "\x1b[2J express soon", "key": "\x1b[2J", "body": b"\x1b[2J\xff"}
     await client.hset("sg:{chat}:request:odd", mapping=planted)  # type: ignore[arg-type]  # bytes and text
     for arguments in ([], ["--body"], ["--json", "--body"]):
         ended = await sluicegate("pending", "show", "odd", *arguments)
         assert ended.code == 0, ended.err
         assert "\x1b" not in ended.out
-    assert ended.document["agent"] == "\x1b[2J"
+    assert ended.document["agent"] == ended.document["key"] == "\x1b[2J"

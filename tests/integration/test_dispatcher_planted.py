@@ -10,6 +10,7 @@ from sluicegate import AsyncProducer, DeadlineExceeded, RequestDead
 from sluicegate.wire import Reply
 from sluicegate_worker import Dispatcher
 from sluicegate_worker.loops import leaser
+from support.packed import FACTS, replace_fact
 from support.pools import chat, make_settings
 from support.served_pool import PATH, apply_settings
 from support.stored import read_dead_letters
@@ -83,24 +84,33 @@ async def test_an_unreadable_head_is_a_dead_letter(
     assert len(upstream.arrivals) == 1
 
 
-FIELDS = ["accepted_us", "lane", "agent", "place", "attempts", "sends", "deadline_us", "head", "body", "digest"]
+NOISE = b"\xff\xfe"
+PARTS = ["accepted_us", "lane", "agent", "deadline_us", "digest", "tokens_in"]
+GONE: list[tuple[str, bytes | None]] = [(field, None) for field in ("facts", "place", "head", "body")]
+NOISY: list[tuple[str, bytes | None]] = [
+    (field, NOISE) for field in ("facts", "place", "attempts", "sends", "head", *PARTS)
+]
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [(field, value) for field in FIELDS for value in (None, b"\xff\xfe") if (field, value) != ("body", b"\xff\xfe")],
-)
+async def damage(client: Redis, request_id: str, field: str, value: bytes | None) -> None:
+    key = f"sg:{{chat}}:request:{request_id}"
+    if value is None:
+        await client.hdel(key, field)
+    elif field in FACTS:
+        facts = str(await client.hget(key, "facts"), "utf-8")  # type: ignore[arg-type]  # bytes, by this client
+        await client.hset(key, "facts", replace_fact(facts, field, value.decode("latin-1")))
+    else:
+        await client.hset(key, field, value)
+
+
+@pytest.mark.parametrize(("field", "value"), GONE + NOISY)
 async def test_a_damaged_request_is_a_dead_letter_and_stops_nobody(
     client: Redis, redis_url: str, upstream: Upstream, producer: AsyncProducer, field: str, value: bytes | None
 ) -> None:
     settings = make_settings(redis_url, upstream.base_url)
     await apply_settings(settings)
     broken, sound = await producer.submit(PATH, chat()), await producer.submit(PATH, chat())
-    key = f"sg:{{chat}}:request:{broken.id}"
-    if value is None:
-        await client.hdel(key, field)
-    else:
-        await client.hset(key, field, value)
+    await damage(client, broken.id, field, value)
     async with Dispatcher(settings):
         assert (await sound.reply(timeout=15)).status == 200
         with pytest.raises(RequestDead) as death:
@@ -112,7 +122,7 @@ async def test_a_damaged_request_is_a_dead_letter_and_stops_nobody(
     assert len(upstream.arrivals) == 1
 
 
-@pytest.mark.parametrize("field", ["accepted_us", "lane", "agent", "place", "deadline_us", "digest"])
+@pytest.mark.parametrize("field", ["accepted_us", "lane", "agent", "place", "deadline_us", "digest", "facts"])
 async def test_a_damaged_request_that_is_delayed_or_expired_stops_nobody(
     client: Redis, redis_url: str, upstream: Upstream, producer: AsyncProducer, field: str
 ) -> None:
@@ -120,7 +130,7 @@ async def test_a_damaged_request_that_is_delayed_or_expired_stops_nobody(
     await apply_settings(settings)
     tickets = [await producer.submit(PATH, chat(), not_before=0.1), await producer.submit(PATH, chat(), deadline=0.1)]
     for ticket in tickets:
-        await client.hset(f"sg:{{chat}}:request:{ticket.id}", field, "?")
+        await damage(client, ticket.id, field, b"?")
 
     async def is_due() -> bool:
         seconds, microseconds = await client.time()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from support.packed import FACTS, replace_fact
 from support.scripts import SECOND_US, Bench
 
 DAMAGE = [
@@ -14,16 +15,21 @@ DAMAGE = [
     ("sends", "-1"),
     ("deadline_us", "9" * 40),
     ("accepted_us", ""),
-    ("digest", None),
+    ("digest", "?"),
     ("lane", "express"),
-    ("agent", None),
+    ("agent", "?"),
+    ("facts", None),
 ]
 damages = pytest.mark.parametrize(("field", "value"), DAMAGE)
 
 
 async def damage(bench: Bench, request_id: str, field: str, value: str | None) -> None:
     key = bench.keys.request(request_id)
-    await (bench.redis.hdel(key, field) if value is None else bench.redis.hset(key, field, value))
+    if field in FACTS and value is not None:
+        facts = replace_fact(str(await bench.redis.hget(key, "facts")), field, value)
+        await bench.redis.hset(key, "facts", facts)
+    else:
+        await (bench.redis.hdel(key, field) if value is None else bench.redis.hset(key, field, value))
 
 
 async def assert_told(bench: Bench, request_id: str) -> None:

@@ -3,13 +3,14 @@
 import pytest
 
 from sluicegate.errors import StoreUnavailable
+from support.packed import parse_request
 from support.scripts import PRICE_US, SECOND_US, START_US, Bench, make_policy
 
 
 async def test_a_request_is_accepted_with_all_that_the_rest_needs(bench: Bench) -> None:
     [answer] = await bench.enqueue(bench.order("ann", id="one", key="k", body=b'{"n":1}', on_unknown="dead"))
     assert answer == ("waiting", "one", (1, PRICE_US))
-    request = await bench.redis.hgetall(bench.keys.request("one"))
+    request = parse_request(await bench.redis.hgetall(bench.keys.request("one")))
     assert request["agent"] == "ann"
     assert request["body"] == '{"n":1}'
     assert request["on_unknown"] == "dead"
@@ -53,6 +54,13 @@ async def test_the_same_id_joins_in_whatever_state_it_is(bench: Bench) -> None:
     assert final.kind == "final"
     assert final.values[0].endswith(b"\n[1]")
     assert [len(await bench.notices(producer)) for producer in ("p1", "p2", "p3")] == [1, 1, 1]
+
+
+async def test_the_same_id_twice_in_one_call_is_one_request(bench: Bench) -> None:
+    order, other = bench.order(id="one"), bench.order(id="one", body=b'{"n":2}')
+    assert [answer.kind for answer in await bench.enqueue(order, order, other)] == ["waiting", "waiting", "conflict"]
+    assert (await bench.counter("waiting"), await bench.redis.xlen(bench.keys.backlog("interactive", "ann"))) == (1, 1)
+    assert len((await bench.lease(count=9)).leased) == 1
 
 
 async def test_the_same_key_joins_within_the_agent_only(bench: Bench) -> None:

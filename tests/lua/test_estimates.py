@@ -2,6 +2,7 @@
 
 import pytest
 
+from support.packed import parse_request
 from support.scripts import SECOND_US, Bench
 from support.traffic import TOKEN_US, make_token_policy, read_entry, write_usage
 
@@ -19,7 +20,7 @@ async def predict(bench: Bench, guess: tuple[int, int], model: str = "m") -> tup
     """What the next lease takes it for. It ends without a word of what it took."""
     bench.advance(600 * SECOND_US)
     [request_id] = await bench.submit("ann", model=model, tokens_in=guess[0], tokens_out=guess[1])
-    cost = await bench.redis.hget(bench.keys.request(request_id), "cost")
+    cost = parse_request(await bench.redis.hgetall(bench.keys.request(request_id)))["cost"]
     [leased] = await bench.take()
     entry = await read_entry(bench, leased)
     tokens_in, tokens_out = int(entry["tokens_in"]), int(entry["tokens_out"])

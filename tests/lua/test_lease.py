@@ -2,6 +2,7 @@
 
 import pytest
 
+from support.packed import parse_entry
 from support.scripts import HORIZON_US, PRICE_US, SECOND_US, START_US, Bench, make_policy, make_upstream
 
 
@@ -29,7 +30,7 @@ async def test_a_leased_request_is_in_run_and_nowhere_else(bench: Bench) -> None
     [leased] = await bench.take(dispatcher="d7")
     [(entry, fields)] = await bench.redis.xrange(bench.keys.fixed("run"))
     assert entry == leased.fence
-    assert fields == {
+    assert parse_entry(fields) == {
         "id": "one", "agent": "ann", "upstream": "a", "slot_us": str(leased.slot_us), "send": "1", "dispatcher": "d7",
         "leased_us": str(bench.now_us), "lane": "interactive", "tokens_in": "0", "tokens_out": "0", "tokens": "0",
         "cost": str(PRICE_US), "start_us": "0", "handed_calls": "1", "handed_in": "0", "handed_out": "0",

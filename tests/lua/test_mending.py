@@ -191,9 +191,10 @@ async def test_a_count_below_zero_is_counted_anew(bench: Bench, field: str) -> N
 
 
 async def test_what_a_lease_left_behind_when_it_broke_off_counts_once(client: Redis, bench: Bench) -> None:
-    await bench.submit("ann", 2)
+    await bench.submit("ann")
+    await bench.submit("bob")
     was = await bench.counter("bytes")
-    await plant(client, bench.keys.ring("batch"), "string")
+    await plant(client, bench.keys.backlog("interactive", "bob"), "string")
     with pytest.raises(StoreUnavailable, match="WRONGTYPE"):
         await bench.lease(count=9)
     assert await client.xlen(bench.keys.fixed("run")) > 0

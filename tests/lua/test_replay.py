@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from support.packed import parse_request
 from support.scripts import SECOND_US, Bench, make_policy
 
 HOUR_US = 3600 * SECOND_US
@@ -20,8 +21,7 @@ async def die(bench: Bench, agent: str = "ann", **order: Any) -> str:
 
 
 async def read_request(bench: Bench, request_id: str) -> dict[str, str]:
-    fields: dict[str, str] = await bench.redis.hgetall(bench.keys.request(request_id))
-    return fields
+    return parse_request(await bench.redis.hgetall(bench.keys.request(request_id)))
 
 
 async def read_audit(bench: Bench) -> list[dict[str, str]]:

@@ -117,7 +117,7 @@ async def test_a_damaged_inbox_costs_nobody_elses_bell(bench: Bench) -> None:
     await bench.redis.delete(bench.keys.inbox("p1"))
 
 
-@pytest.mark.parametrize("name", ["run", "sched"])
+@pytest.mark.parametrize("name", ["run", "sched", "flying"])
 async def test_broken_off_by_a_damaged_key_it_has_written_no_outcome(bench: Bench, name: str) -> None:
     """For what has its outcome is not rung for again."""
     await bench.submit()

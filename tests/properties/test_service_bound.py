@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sluicegate_worker.policy_settings import Policy
 from sluicegate_worker.rows import Leased
+from support.packed import parse_entry
 from support.properties import PROPERTY
 from support.scripts import HORIZON_US, SECOND_US, Bench, make_policy, make_upstream
 from support.service import Event, find_unfair
@@ -84,13 +85,14 @@ class Pool:
         self._look()  # what was taken back from the dead came before
         for leased in grant.leased:
             kind = "served" if self._backlog.pop(leased.id, None) else "moved"
-            self._log(kind, leased.lane, leased.agent, int(flying[leased.fence]["cost"]))
+            self._log(kind, leased.lane, leased.agent, int(parse_entry(flying[leased.fence])["cost"]))
             self._held.append(leased)
             self._look()
 
     async def _correct(self, leased: Leased, cost_us: int) -> None:
         """Before it is let go of: by what it is charged less or more."""
-        charged_us = int(dict(await self._bench.redis.xrange(self._bench.keys.fixed("run")))[leased.fence]["cost"])
+        flying = dict(await self._bench.redis.xrange(self._bench.keys.fixed("run")))
+        charged_us = int(parse_entry(flying[leased.fence])["cost"])
         if cost_us != charged_us:
             self._log("moved", leased.lane, leased.agent, cost_us - charged_us)
 

@@ -7,9 +7,10 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster
 
+from support.packed import parse_entry, parse_request
+
 READ = """
-local FIELDS = { 'agent', 'lane', 'place', 'bytes', 'on_unknown', 'crashes', 'attempts', 'sends', 'deadline_us',
-  'cost' }
+local FIELDS = { 'facts', 'place', 'crashes', 'attempts', 'sends' }
 local function read(key, kind)
   if kind == 'string' then return string.find(key, ':key:', 1, true) and { redis.call('GET', key) } or {} end
   if kind == 'list' then return redis.call('LRANGE', key, 0, -1) end
@@ -67,13 +68,16 @@ def _parse(answer: Any) -> Contents:
     contents = {}
     for key, kind, ttl_ms, value, pending in _decode(answer):
         held = {entry: consumer for entry, consumer, *_ in pending}
-        contents[key] = Key(kind, ttl_ms != -1, _parse_value(kind, value), held)
+        contents[key] = Key(kind, ttl_ms != -1, _parse_value(key, kind, value), held)
     return contents
 
 
-def _parse_value(kind: str, value: Any) -> Any:
+def _parse_value(key: str, kind: str, value: Any) -> Any:
     if kind == "stream":
-        return {entry: _pair(fields or []) for entry, fields in value}
+        unpack = parse_entry if key.endswith(":run") else dict[str, str]
+        return {entry: unpack(_pair(fields or [])) for entry, fields in value}
+    if kind == "hash" and ":request:" in key:
+        return parse_request(_pair(value))
     return _pair(value) if kind in ("hash", "zset") else value
 
 

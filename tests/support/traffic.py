@@ -6,6 +6,7 @@ from sluicegate_worker.policy_settings import Policy
 from sluicegate_worker.rows import Leased
 from support.consistency import find_contradictions
 from support.contents import read_contents
+from support.packed import parse_entry
 from support.scripts import POOL, START_US, Bench, make_policy, make_upstream
 
 TPM = 60_000  # of a bench with limits of tokens
@@ -28,8 +29,7 @@ def write_usage(tokens_in: int, tokens_out: int = 0) -> str:
 async def read_entry(bench: Bench, leased: Leased) -> dict[str, str]:
     """What its entry of `run` says."""
     [(_, fields)] = await bench.redis.xrange(bench.keys.fixed("run"), leased.fence, leased.fence)
-    entry: dict[str, str] = fields
-    return entry
+    return parse_entry(fields)
 
 
 async def read_debt_us(bench: Bench, dimension: str = "tpm", upstream: str = "a") -> int:

@@ -1,4 +1,5 @@
-"""A Lua file opens with a comment that says what it does, and one include alone asks for the time."""
+"""A Lua file opens with a comment that says what it does, one include alone asks for the time, and what includes gather
+is written down."""
 
 import re
 from pathlib import Path
@@ -7,6 +8,20 @@ from support.source_tree import find_violations
 
 CLOCK = Path("producer/sluicegate/lua/include/clock.lua")
 ASKS_FOR_TIME = re.compile(r"""(['"])TIME\1""", re.IGNORECASE)
+INCLUDES = re.compile(r"^-- @include (.+)$", re.MULTILINE)
+WRITERS = {  # what includes gather while a script runs, and who writes it down at the end
+    "counters": ("save_counters",),
+    "outcome": ("send_bells",),
+    "release": ("strike_out", "save_flights", "save_buckets"),
+    "bucket": ("save_buckets",),
+    "picking": ("save_picker",),
+}
+NOT_NEEDED = {
+    "lease.lua": {"strike_out"},  # its includes do, before others look
+    "restore.lua": {"send_bells"},  # ends nothing
+    "replay.lua": {"send_bells"},
+    "retry_now.lua": {"send_bells", "save_counters"},
+}
 
 
 def find_missing_header(_: Path, text: str) -> list[str]:
@@ -23,6 +38,28 @@ def find_clocks(path: Path, text: str) -> list[str]:
         for number, line in enumerate(text.splitlines(), 1)
         if ASKS_FOR_TIME.search(line)
     ]
+
+
+def find_unwritten(path: Path, text: str) -> list[str]:
+    included = {name for names in INCLUDES.findall(text) for name in names.split()}
+    wanted = {writer for name in included for writer in WRITERS.get(name, ())}
+    if " learn(" in text and "costs" in included:
+        wanted.add("save_models")
+    wanted -= NOT_NEEDED.get(path.name, set())
+    return [f"nothing calls {writer}" for writer in sorted(wanted) if f"{writer}(" not in text]
+
+
+def test_what_includes_gather_is_written_down() -> None:
+    assert find_violations(find_unwritten, suffixes=(".lua",)) == []
+
+
+def test_what_is_gathered_and_lost_is_found() -> None:
+    planted = "-- @include keys counters places\n-- @include costs\nlearn(model)\nsave_counters()\n"
+    assert find_unwritten(Path("a.lua"), planted.replace("learn", "local x = 1 learn")) == ["nothing calls save_models"]
+    assert find_unwritten(Path("a.lua"), "-- @include release\nsave_flights()\nsave_buckets(1)\n") == [
+        "nothing calls strike_out"
+    ]
+    assert find_unwritten(Path("replay.lua"), "-- @include outcome\n") == []
 
 
 def test_every_script_has_a_header() -> None:

@@ -98,29 +98,30 @@ class Grant(NamedTuple):
     leased: list[Leased]
 
 
-_HEAD, _WIDTH = 6, len(Leased._fields)
+_HEAD, _WIDTH = 6, 9
 
 
 def read_grant(answer: Sequence[Any]) -> Grant:
+    """What `lease.lua` returns."""
     leased = []
     for at in range(_HEAD, len(answer), _WIDTH):
-        fence, request_id, slot, upstream, lane, agent, *rest = answer[at : at + _WIDTH]
-        attempts, sends, deadline, accepted, head, body, digest, asked_out = rest
+        fence, request_id, slot, upstream, attempts, sends, facts, head, body = answer[at : at + _WIDTH]
+        agent, lane, accepted, deadline, digest, *_, asked_out, _ = facts.decode(errors="replace").split(" ", 10)
         leased.append(
             Leased(
                 fence.decode(),
                 request_id.decode(),
-                int(slot),
+                slot,
                 upstream.decode(),
-                lane.decode(),
-                agent.decode(),
+                lane,
+                agent,
                 int(attempts),
-                int(sends),
+                sends,
                 int(deadline),
                 int(accepted),
                 head,
                 body,
-                digest.decode(),
+                digest,
                 int(asked_out),
             )
         )

@@ -11,7 +11,7 @@ KEYS    config     HASH    the pool's policy
 EACH    id         text
 RETURNS per request its final state: cancelled, or ok | dead | expired where that was there first, or unknown
 ]]
--- @include clock keys lanes places outcome
+-- @include clock keys lanes counters request places outcome
 
 local now_us = read_clock_us()
 local ttl_ms = read_reply_ttl_ms()
@@ -31,4 +31,5 @@ end
 local states = {}
 for id in each() do states[#states + 1] = cancel(id) end
 send_bells(ttl_ms)
+save_counters()
 return states

@@ -32,7 +32,7 @@ RETURNS "no pool", or the policy's version and per request {answer, id, …}:
         agent_full|pool_full, retry_after_us · would_miss, eta_us, retry_after_us
         broken, what Redis said: dispatchers are told to mend it
 ]]
--- @include clock keys lanes places costs budgets outlook wake watchers
+-- @include clock keys lanes counters request places costs budgets outlook wake watchers
 
 local limits = redis.call('HMGET', config, 'version', 'max_backlog', 'max_backlog_per_agent', 'max_backlog_bytes',
   'max_request_bytes', 'deadline_us', 'reply_ttl_ms', 'max_tokens', 'max_tokens_in', 'max_tokens_out', 'price_us')
@@ -43,13 +43,27 @@ local max_backlog, max_per_agent, max_bytes, max_request_bytes, default_deadline
 local now_us = read_clock_us()
 local waiting, waiting_cost, bytes -- what the counters say; this call keeps them in step
 local opens_in_us, stretch = 0, 1
+local all_new, accepted = false, {} -- whether none of them is known; ids that this call has accepted
+local lengths, ring_sizes = {}, {} -- of backlogs and rings, kept in step like the counters
+local joining, deadlines = {}, {} -- agents for each lane's ring, and what goes into `expiry`: written once, at the end
+
+local function length_of(lane, agent)
+  local backlog = backlog_key(lane, agent)
+  lengths[backlog] = lengths[backlog] or redis.call('XLEN', backlog)
+  return lengths[backlog]
+end
+
+local function ring_size(lane)
+  ring_sizes[lane] = ring_sizes[lane] or redis.call('ZCARD', ring_key(lane))
+  return ring_sizes[lane]
+end
 
 -- An agent's n-th request is served after n rounds of all agents that wait, or when everything before it is done.
 -- `cost`: its own, in microseconds of the pool's time.
 local function estimate(lane, ahead_own, cost)
   local mean = waiting > 0 and math.max(1, waiting_cost / waiting) or cost
   local position = waiting + 1
-  if lane == 'interactive' then position = math.min(position, (ahead_own + 1) * math.max(1, redis.call('ZCARD', ring_key(lane)))) end
+  if lane == 'interactive' then position = math.min(position, (ahead_own + 1) * math.max(1, ring_size(lane))) end
   return position, math.ceil(opens_in_us + ((position - 1) * mean + cost) * stretch)
 end
 
@@ -59,12 +73,12 @@ local function known(id, digest)
     local head = cjson.decode(string.sub(reply, 1, string.find(reply, '\n', 1, true) - 1))
     return head.digest == digest and { 'final', id, reply } or { 'conflict', id }
   end
-  local held, place, watchers, lane, agent, cost =
-    unpack(redis.call('HMGET', request_key(id), 'digest', 'place', 'watchers', 'lane', 'agent', 'cost'))
+  local facts, place, watchers = unpack(redis.call('HMGET', request_key(id), 'facts', 'place', 'watchers'))
+  local agent, lane, _, _, held, _, _, cost = read_facts(facts)
   if not held then return nil end
   if held ~= digest then return { 'conflict', id } end
   local stream = split_place(place)
-  local position, eta_us = estimate(lane, redis.call('XLEN', backlog_key(lane, agent)), tonumber(cost) or 0)
+  local position, eta_us = estimate(lane, length_of(lane, agent), tonumber(cost) or 0)
   join_watchers(id, watchers or '', producer)
   return { STATES[stream] or 'waiting', id, stream == 'backlog' and position or 0, stream == 'backlog' and eta_us or 0 }
 end
@@ -89,10 +103,8 @@ end
 local function refusal(id, agent, lane, size, cost, deadline_us, not_before_us)
   if size > max_request_bytes then return { 'too_large', id, max_request_bytes } end
   if waiting >= max_backlog or bytes + size > max_bytes then return { 'pool_full', id, retry_after_us(max_backlog) } end
-  local own = redis.call('XLEN', backlog_key(lane, agent))
-  if own >= max_per_agent then
-    return { 'agent_full', id, retry_after_us(own * math.max(1, redis.call('ZCARD', ring_key(lane)))) }
-  end
+  local own = length_of(lane, agent)
+  if own >= max_per_agent then return { 'agent_full', id, retry_after_us(own * math.max(1, ring_size(lane))) } end
   local position, eta_us = estimate(lane, own, cost)
   eta_us = math.max(eta_us, not_before_us)
   if eta_us > deadline_us then return { 'would_miss', id, eta_us, math.max(SOONEST_US, eta_us - deadline_us) } end
@@ -100,17 +112,22 @@ local function refusal(id, agent, lane, size, cost, deadline_us, not_before_us)
 end
 
 -- Adds to its stream first, where an entry with the greatest id of all may have been planted: then nothing more can be added.
+-- Returns its place.
 local function enter(id, agent, lane, cost, not_before_us)
-  if not_before_us == 0 then
-    enter_backlog(id, lane, agent, cost)
-    waiting, waiting_cost = waiting + 1, waiting_cost + cost
-    return
+  if not_before_us > 0 then
+    redis.call('ZCARD', due)
+    return enter_delay(id, agent, now_us + not_before_us, 'later')
   end
-  redis.call('ZCARD', due)
-  enter_delay(id, agent, now_us + not_before_us, 'later')
+  local backlog, place = backlog_key(lane, agent), append_to_backlog(id, lane, agent, cost)
+  if lengths[backlog] == 0 then ring_sizes[lane] = ring_size(lane) + 1 end
+  lengths[backlog] = lengths[backlog] + 1
+  waiting, waiting_cost = waiting + 1, waiting_cost + cost
+  joining[lane] = joining[lane] or {}
+  joining[lane][agent] = true
+  return place
 end
 
--- Whatever may raise does so before anything is written that would have to be undone, but for the deadline.
+-- Whatever may raise does so before anything is written that would have to be undone.
 local function accept(id, agent, lane, key, digest, head, body, deadline_us, not_before_us, on_unknown, model, tokens_in, tokens_out)
   if key ~= '' then
     local owner = redis.call('GET', idempotency_key(agent, key))
@@ -119,7 +136,7 @@ local function accept(id, agent, lane, key, digest, head, body, deadline_us, not
       if answer then return answer end
     end
   end
-  local answer = known(id, digest)
+  local answer = (not all_new or accepted[id]) and known(id, digest)
   if answer then return answer end
   deadline_us, not_before_us = tonumber(deadline_us), tonumber(not_before_us)
   if deadline_us == 0 then deadline_us = default_deadline_us end
@@ -130,19 +147,18 @@ local function accept(id, agent, lane, key, digest, head, body, deadline_us, not
   not_before_us = math.max(not_before_us, barred_us(agent, now_us))
   local refused, position, eta_us = refusal(id, agent, lane, #body, cost, deadline_us, not_before_us)
   if refused then return refused end
-  local ends_us = now_us + deadline_us
-  redis.call('ZADD', expiry, ends_us, id)
-  local entered, problem = pcall(enter, id, agent, lane, cost, not_before_us)
-  if not entered then
-    redis.call('ZREM', expiry, id)
-    error(problem, 0)
-  end
-  redis.call('HSET', request_key(id), 'agent', agent, 'lane', lane, 'head', head, 'body', body, 'bytes', #body, 'digest', digest,
-    'accepted_us', now_us, 'deadline_us', ends_us, 'watchers', producer, 'key', key, 'on_unknown', on_unknown,
-    'attempts', 0, 'sends', 0, 'model', model, 'tokens_in', tokens_in, 'tokens_out', tokens_out, 'cost', cost)
-  redis.call('HINCRBY', sched, 'bytes', #body)
+  local ends_us, place = now_us + deadline_us, enter(id, agent, lane, cost, not_before_us)
+  local facts = write_facts(agent, lane, now_us, ends_us, digest, on_unknown, #body, cost, tokens_in, tokens_out, model)
+  redis.call('HSET', request_key(id), 'facts', facts, 'head', head, 'body', body, 'place', place, 'watchers', producer)
+  deadlines[#deadlines + 1] = ends_us
+  deadlines[#deadlines + 1] = id
+  accepted[id] = true
+  add_up('bytes', #body)
   bytes = bytes + #body
-  if key ~= '' then redis.call('SET', idempotency_key(agent, key), id, 'PX', math.ceil(deadline_us / 1000) + reply_ttl_ms) end
+  if key ~= '' then
+    redis.call('HSET', request_key(id), 'key', key)
+    redis.call('SET', idempotency_key(agent, key), id, 'PX', math.ceil(deadline_us / 1000) + reply_ttl_ms)
+  end
   return { not_before_us > 0 and 'delayed' or 'waiting', id, position, eta_us }
 end
 
@@ -152,6 +168,7 @@ local function look_at_fixed()
     and limits[11]
   if not whole or not (reply_ttl_ms > 0 and reply_ttl_ms < 1e15) then error('config: the numbers of the policy are damaged', 0) end
   redis.call('ZCARD', idle)
+  redis.call('ZCARD', expiry)
   local numbers = redis.call('HMGET', sched, 'waiting', 'waiting_cost', 'bytes', 'virtual_us:interactive', 'virtual_us:batch')
   for at, number in ipairs(numbers) do
     local count = at < 4 -- the others are times, which may have fractions
@@ -163,7 +180,29 @@ local function look_at_fixed()
   opens_in_us, stretch = look_out(now_us)
 end
 
+-- Hardly any request comes a second time; where one does, each is looked at.
+local function are_all_new()
+  local names = {}
+  for id in each() do
+    names[#names + 1] = reply_key(id)
+    names[#names + 1] = request_key(id)
+  end
+  return not names[1] or redis.call('EXISTS', unpack(names)) == 0
+end
+
+-- What was accepted is written down where all of it is kept together.
+local function save_accepted()
+  if deadlines[1] then redis.call('ZADD', expiry, unpack(deadlines)) end
+  for lane, of_lane in pairs(joining) do
+    local agents = {}
+    for agent in pairs(of_lane) do agents[#agents + 1] = agent end
+    enter_ring(lane, unpack(agents))
+  end
+  save_counters()
+end
+
 local sound, problem = pcall(look_at_fixed)
+all_new = are_all_new()
 local answers, added, broken = { version }, false, false
 for id, agent, lane, key, digest, head, body, deadline_us, not_before_us, on_unknown, model, tokens_in, tokens_out in each() do
   local done, answer = sound, problem
@@ -176,6 +215,7 @@ for id, agent, lane, key, digest, head, body, deadline_us, not_before_us, on_unk
   added = added or answer[1] == 'waiting' or answer[1] == 'delayed'
   answers[#answers + 1] = answer
 end
+save_accepted()
 if broken then
   redis.pcall('HSET', sched, 'trouble', 1)
   pcall(put_token)

@@ -15,7 +15,7 @@ ARGV    producer   text    whose inbox is rung; empty: nobody's
 EACH    id         text
 RETURNS per request {final, reply} | {waiting | in_flight | delayed | unknown}
 ]]
--- @include clock keys lanes places outcome watchers
+-- @include clock keys lanes counters request places outcome watchers
 
 local now_us = read_clock_us()
 local ttl_ms, lease_us = read_reply_ttl_ms(), tonumber(redis.call('HGET', config, 'lease_us')) or 0
@@ -41,4 +41,5 @@ end
 local answers = {}
 for id in each() do answers[#answers + 1] = look(id) end
 send_bells(ttl_ms)
+save_counters()
 return answers

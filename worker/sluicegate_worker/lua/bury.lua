@@ -21,7 +21,7 @@ EACH    fence      text    the entry of `run`
         note       text    JSON object for the history
 RETURNS per request: dead | lost (no longer the caller's)
 ]]
--- @include clock keys lanes places outcome wake holder costs budgets upstream tally pace breaker bucket shares release history burial
+-- @include clock keys lanes counters request places outcome wake holder costs budgets upstream tally pace breaker bucket shares release history burial
 
 local now_us = read_clock_us()
 local ttl_ms = read_reply_ttl_ms()
@@ -46,5 +46,8 @@ for fence, id, upstream, reason, status, problem, reply, note in each() do
   if entry and reason == 'attempts' then note_failure(bucket, fence, now_us) end
 end
 send_bells(ttl_ms)
+strike_out()
+save_flights()
+save_counters()
 save_buckets(now_us)
 return answers

@@ -23,14 +23,14 @@ ARGV    dispatcher  text    the consumer's name
         lead_us     int     how late its replies come; no slot is earlier
 EACH    upstream    text    an upstream that it can serve
 RETURNS "no pool", or
-        {now_us, version, verdict, wait_us, expired, undecodable, fence, id, slot_us, upstream, lane, agent, attempts, sends, deadline_us,
-        accepted_us, head, body, digest, tokens_out as asked, … once per request}
+        {now_us, version, verdict, wait_us, expired, undecodable, fence, id, slot_us, upstream, attempts, sends, facts, head, body, … once
+        per request}; facts: as `include/request.lua` writes them
         verdict: full: ask again when there is room · turn: sleep wait_us, pass the token on · block: wait_us at most, for the token
         mend: another's hand has damaged keys of the pool
         lone: ask again when nothing is in flight, or after wait_us: then comes a request that must be alone
 ]]
--- @include clock keys lanes places outcome wake holder costs budgets upstream tally pace breaker bucket shares release history
--- @include postponing silence burial reclaiming solitude picking sweeping moments claiming watching
+-- @include clock keys lanes counters request places outcome wake holder costs budgets upstream tally pace breaker bucket shares release history
+-- @include postponing silence burial reclaiming solitude rings picking sweeping moments claiming watching
 
 local settings = redis.call('HMGET', config, 'version', 'horizon_us', 'lease_us', 'reply_ttl_ms', 'dead_ttl_ms', 'poison_after', 'held')
 if not settings[1] then return 'no pool' end
@@ -75,6 +75,8 @@ load_picker(now_us, terms.count, lone)
 local claimed, stopped = {}, held and 'empty' or 'full'
 if swept and company ~= 'none' and not held then claimed, stopped = claim(found, terms) end
 deliver(claimed)
+save_flights()
+save_counters()
 save_picker()
 save_buckets(now_us)
 send_bells(terms.reply_ttl_ms)
@@ -91,9 +93,9 @@ else verdict, wait_us = keep_watch(terms) end
 local answer = { now_us, version, verdict, wait_us, terms.expired, terms.undecodable }
 for _, picked in ipairs(claimed) do
   local carried = picked.carried
-  for _, value in ipairs({ picked.fence, picked.id, picked.slot_us, picked.upstream, carried[2], carried[3], carried[5], carried[6] + 1,
-    carried[7], carried[1], carried[8], carried[9], carried[10], carried[13] }) do
-    answer[#answer + 1] = value
-  end
+  local at = #answer
+  answer[at + 1], answer[at + 2], answer[at + 3], answer[at + 4], answer[at + 5] =
+    picked.fence, picked.id, picked.slot_us, picked.upstream, carried.attempts
+  answer[at + 6], answer[at + 7], answer[at + 8], answer[at + 9] = carried.sends + 1, carried.facts, carried.head, carried.body
 end
 return answer

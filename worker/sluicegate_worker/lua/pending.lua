@@ -16,7 +16,7 @@ EACH    stream      text    run | retry | backlog
 RETURNS {now_us, streams looked through to their ends, last entry looked at in the next one or "", requests}
         each request: {stream, entry, id, agent, lane, accepted_us, deadline_us, sends, head, history, due_us, dispatcher, idle_ms}
 ]]
--- @include clock keys description
+-- @include clock keys request description
 
 local streams = { run = run, retry = retry }
 local left = tonumber(count)

@@ -11,7 +11,7 @@ KEYS    config      HASH    the pool's policy
         wake        LIST    the token
 RETURNS 1, or 0 where there was too much to count
 ]]
--- @include keys lanes wake shares
+-- @include keys lanes request wake holder shares
 
 local COUNTED_MOST = 20000
 
@@ -22,7 +22,8 @@ local agents, upstreams = {}, {} -- what they have in flight
 local function weigh(id)
   if weighed[id] then return end
   weighed[id] = true
-  local size, price, place = unpack(redis.call('HMGET', request_key(id), 'bytes', 'cost', 'place'))
+  local facts, place = unpack(redis.call('HMGET', request_key(id), 'facts', 'place'))
+  local _, _, _, _, _, _, size, price = read_facts(facts)
   bytes = bytes + (tonumber(size) or 0)
   if place and string.find(place, '^backlog ') then waiting, cost = waiting + 1, cost + (tonumber(price) or 0) end
 end
@@ -42,8 +43,7 @@ local function is_double(id, entry)
 end
 
 for _, entry in ipairs(redis.call('XRANGE', run, '-', '+')) do
-  local fields = {}
-  for at = 1, #entry[2], 2 do fields[entry[2][at]] = entry[2][at + 1] end
+  local fields = parse_entry(entry[2])
   if fields.id then weigh(fields.id) end
   if fields.id and fields.upstream and not is_double(fields.id, entry[1]) then add_flight(fields) end
 end

@@ -22,7 +22,7 @@ EACH    fence       text    the entry of `run`
 RETURNS now_us, then fence and word for each request that it no longer holds:
         ended (it has an outcome: the call is of no use to anybody) | lost (somebody else has it, or will)
 ]]
--- @include clock keys lanes places outcome wake holder costs budgets upstream tally pace breaker bucket shares bills release postponing silence
+-- @include clock keys lanes counters request places outcome wake holder costs budgets upstream tally pace breaker bucket shares bills release postponing silence
 
 local OWNED_MOST = 100000
 
@@ -64,5 +64,8 @@ for fence in pairs(owned) do
   end
 end
 send_bells(ttl_ms)
+strike_out()
+save_flights()
+save_counters()
 save_buckets(now_us)
 return answer

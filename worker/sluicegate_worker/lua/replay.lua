@@ -17,7 +17,7 @@ ARGV    who        text    for the audit
 EACH    id         text
 RETURNS per request: replayed | gone (not dead any more, or nothing of it is kept) | full (its agent's backlog or the pool's; it stays dead)
 ]]
--- @include clock keys lanes places outcome wake
+-- @include clock keys lanes counters request places outcome wake
 
 local limits = redis.call('HMGET', config, 'max_backlog', 'max_backlog_per_agent', 'max_backlog_bytes', 'reply_ttl_ms')
 for at = 1, 4 do limits[at] = tonumber(limits[at]) or 0 end
@@ -34,10 +34,13 @@ local function begin_anew(id, request)
   local time_us = tonumber(request.deadline_us) - tonumber(request.accepted_us)
   enter_backlog(id, request.lane, request.agent, tonumber(request.cost))
   redis.call('ZADD', expiry, now_us + time_us, id)
-  redis.call('HSET', request_key(id), 'accepted_us', now_us, 'deadline_us', now_us + time_us, 'attempts', 0, 'sends', 0)
+  local facts = write_facts(request.agent, request.lane, now_us, now_us + time_us, request.digest, request.on_unknown, request.bytes,
+    request.cost, request.tokens_in, request.tokens_out, request.model)
+  redis.call('HSET', request_key(id), 'facts', facts, 'attempts', 0, 'sends', 0)
   redis.call('HDEL', request_key(id), 'crashes', 'deaths')
   redis.call('PERSIST', request_key(id))
-  redis.call('HINCRBY', sched, 'bytes', tonumber(request.bytes) or 0)
+  add_up('bytes', tonumber(request.bytes) or 0)
+  save_counters() -- the next is to see them
   local key = request.key and request.key ~= '' and idempotency_key(request.agent, request.key)
   if key and redis.call('GET', key) == id then redis.call('PEXPIRE', key, math.ceil(time_us / 1000) + reply_ttl_ms) end
 end

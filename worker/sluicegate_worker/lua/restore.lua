@@ -16,7 +16,7 @@ KEYS    config      HASH    the pool's policy
 EACH    id          text
 RETURNS {1 if the group was made, how many requests were led back}
 ]]
--- @include clock keys lanes places outcome wake
+-- @include clock keys lanes counters request places outcome wake
 
 local now_us = read_clock_us()
 
@@ -59,7 +59,8 @@ local function restore(id)
   return led
 end
 
-local made, count = make_group(), 0
-for id in each() do count = count + restore(id) end
-if count > 0 then put_token() end
-return { made, count }
+local made, restored = make_group(), 0
+for id in each() do restored = restored + restore(id) end
+save_counters()
+if restored > 0 then put_token() end
+return { made, restored }

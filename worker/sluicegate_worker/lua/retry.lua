@@ -22,7 +22,7 @@ EACH    fence      text    the entry of `run`
         note       text    JSON object for the history: attempt, at, upstream, status, error
 RETURNS per request: delayed | expired | dead (damaged by another's hand) | lost (no longer the caller's)
 ]]
--- @include clock keys lanes places outcome wake holder costs budgets upstream tally pace breaker bucket shares bills release history postponing
+-- @include clock keys lanes counters request places outcome wake holder costs budgets upstream tally pace breaker bucket shares bills release history postponing
 
 local now_us = read_clock_us()
 local ttl_ms, poison_after = read_reply_ttl_ms(), tonumber(redis.call('HGET', config, 'poison_after')) or math.huge
@@ -43,7 +43,7 @@ local function blame(bucket, fence, fault, pause_us, leased_us)
   if not leased_us then return end
   if fault == 'failure' or fault == 'overload' then return note_failure(bucket, fence, now_us) end
   if fault ~= 'rate' and fault ~= 'ramp' then return end
-  tally(bucket.name, now_us, { refusals = 1 })
+  tally(bucket.name, now_us, 'refusals', 1)
   if bucket.probe == fence then close_breaker(bucket, now_us) end
   if fault == 'ramp' then return stop_growth(bucket, leased_us, now_us) end
   pause(bucket, slow_down(bucket, leased_us, now_us), fault)
@@ -66,7 +66,7 @@ local function give_back(fence, id, delay_us, used, sent, note)
   end
   add_note(id, note)
   if used > 0 then redis.call('HINCRBY', request_key(id), 'attempts', used) end
-  if sent then redis.call('HINCRBY', sched, 'retries', 1) end
+  if sent then add_up('retries', 1) end
   return postpone(id, request, now_us + delay_us, sent, poison_after, now_us, ttl_ms)
 end
 
@@ -77,6 +77,9 @@ for fence, id, upstream, delay_us, used, sent, pause_us, fault, note in each() d
   blame(bucket_of(upstream, now_us), fence, fault, tonumber(pause_us), leased_us)
 end
 send_bells(ttl_ms)
+strike_out()
+save_flights()
+save_counters()
 save_buckets(now_us)
 wake_one(now_us)
 return answers

@@ -12,7 +12,7 @@ KEYS    config     HASH    the pool's policy
 EACH    id         text
 RETURNS per request: due | waiting | in_flight | its final state | unknown
 ]]
--- @include clock keys lanes places outcome wake
+-- @include clock keys lanes counters request places outcome wake
 
 local now_us = read_clock_us()
 

@@ -14,7 +14,7 @@ RETURNS "no pool", or {now_us, version, policy, waiting, in flight, delayed, dea
         dispatchers: {name, pending, idle_ms, oldest entry, …} · flights: {lane, agent, …} · reasons of death, the newest first
         agents: {lane, agent, waiting, oldest entry, served_us, …} · upstreams: {name, its hash, 1 where it is held by hand, …}
 ]]
--- @include clock keys
+-- @include clock keys holder
 
 local SEEN_MOST = 1000
 
@@ -40,7 +40,8 @@ end
 local function flights()
   local flat = {}
   for _, entry in ipairs(redis.call('XRANGE', run, '-', '+', 'COUNT', SEEN_MOST)) do
-    append(flat, redis.call('HGET', request_key(entry[2][2]), 'lane') or '', entry[2][4] or '')
+    local flight = parse_entry(entry[2])
+    append(flat, flight.lane or '', flight.agent or '')
   end
   return flat
 end

@@ -6,7 +6,7 @@ local LEARNED = '^(%d+) (%S+) (%S+) (%S+) (%S+) (%S+)$'
 local UNKNOWN_OUT = 256 -- of a model of which nothing is known, where the caller does not say either
 local MEMORY = 20 -- answers: about as many are remembered
 
-local models = {}
+local models, learned = {}, {} -- read once; what was learned is written once, by `save_models`
 
 -- Of a model: how many answers were learned from, mean tokens in as estimated and as used, out as asked and as given, and out where
 -- nothing was asked.
@@ -43,8 +43,14 @@ local function learn(model, tokens_in, asked, used_in, used_out)
     known.free = blend(known.free, used_out, known.free == 0)
   end
   known.count = math.min(known.count + 1, 1000000)
-  redis.call('HSET', sched, 'model:' .. name, string.format('%d %.3f %.3f %.3f %.3f %.3f', known.count, known.guessed, known.taken,
-    known.asked, known.given, known.free))
+  learned[name] = known
+end
+
+local function save_models()
+  for name, known in pairs(learned) do
+    redis.call('HSET', sched, 'model:' .. name, string.format('%d %.3f %.3f %.3f %.3f %.3f', known.count, known.guessed, known.taken,
+      known.asked, known.given, known.free))
+  end
 end
 
 local pool_prices

@@ -22,16 +22,29 @@ local function read_cap()
   return most_in_flight
 end
 
+local flights = {} -- how many calls each agent has in flight more than `flying` says; `save_flights` writes it down
+
 local function is_at_cap(agent)
-  return read_cap() > 0 and (tonumber(redis.call('HGET', flying, agent)) or 0) >= read_cap()
+  return read_cap() > 0 and (tonumber(redis.call('HGET', flying, agent)) or 0) + (flights[agent] or 0) >= read_cap()
 end
 
 -- Start-time fair queueing: who comes back starts at the lane's clock, or where it had got to, whichever is later. Who is at its cap
 -- comes back when one of its calls ends.
-local function enter_ring(lane, agent)
-  local ring, member = ring_key(lane), lane .. ':' .. agent
-  if redis.call('ZSCORE', ring, agent) or is_at_cap(agent) then return end
-  local time_us = math.max(virtual_now_us(lane), tonumber(redis.call('ZSCORE', idle, member)) or EPOCH_US[lane])
-  redis.call('ZADD', ring, time_us, agent)
-  redis.call('ZREM', idle, member)
+local function enter_ring(lane, ...)
+  local ring, agents, members = ring_key(lane), {}, {}
+  for at, time_us in ipairs(redis.call('ZMSCORE', ring, ...)) do
+    local agent = select(at, ...)
+    if not time_us and not is_at_cap(agent) then
+      agents[#agents + 1] = agent
+      members[#members + 1] = lane .. ':' .. agent
+    end
+  end
+  if not agents[1] then return end
+  local now_us, times = virtual_now_us(lane), {}
+  for at, kept_us in ipairs(redis.call('ZMSCORE', idle, unpack(members))) do
+    times[2 * at - 1] = math.max(now_us, tonumber(kept_us) or EPOCH_US[lane])
+    times[2 * at] = agents[at]
+  end
+  redis.call('ZADD', ring, unpack(times))
+  redis.call('ZREM', idle, unpack(members))
 end

@@ -29,29 +29,24 @@ end
 -- `request` needs the fields agent, key, watchers and bytes. A dead request keeps its hash, for replay, until `keep_ms` is over.
 local function finish(id, request, state, reply, ttl_ms, keep_ms)
   -- What may be damaged comes first: broken off here, nothing has been done yet.
-  redis.call('HINCRBY', sched, 'bytes', 0 - (tonumber(request.bytes) or 0)) -- Redis takes no -0
-  redis.call('HINCRBY', sched, state, 1)
+  add_up('bytes', 0 - (tonumber(request.bytes) or 0)) -- Redis takes no -0
+  add_up(state, 1)
   redis.call('SET', reply_key(id), reply, 'PX', keep_ms or ttl_ms)
   for producer in string.gmatch(request.watchers or '', '%S+') do ring_bell(producer, id, reply) end
   if request.key and request.key ~= '' then redis.call('PEXPIRE', idempotency_key(request.agent, request.key), keep_ms or ttl_ms) end
   if keep_ms then redis.call('PEXPIRE', request_key(id), keep_ms) else redis.call('DEL', request_key(id)) end
 end
 
-local FINISH_FIELDS = { 'agent', 'lane', 'place', 'key', 'watchers', 'bytes', 'digest', 'sends', 'deadline_us', 'accepted_us', 'attempts',
-  'cost' }
-
-local COUNTS = { 'bytes', 'sends', 'attempts', 'accepted_us', 'deadline_us', 'cost' }
-
-local function is_count(value) return value and #value <= 16 and string.find(value, '^%d+$') end
-
 -- Nil where there is no request, or one that another's hand has damaged: then nothing of it can be relied on.
 local function read_request(id)
-  local values = redis.call('HMGET', request_key(id), unpack(FINISH_FIELDS))
-  local request = {}
-  for at, field in ipairs(FINISH_FIELDS) do request[field] = values[at] or nil end
-  local whole = EPOCH_US[request.lane] and split_place(request.place) and request.agent and request.digest
-  for _, field in ipairs(COUNTS) do whole = whole and is_count(request[field]) end
-  return whole and request or nil
+  local facts, place, sends, attempts, watchers, key, call =
+    unpack(redis.call('HMGET', request_key(id), 'facts', 'place', 'sends', 'attempts', 'watchers', 'key', 'call'))
+  local agent, lane, accepted_us, deadline_us, digest, on_unknown, bytes, cost, tokens_in, tokens_out, model = read_facts(facts)
+  sends, attempts = sends or '0', attempts or '0'
+  if not agent or not is_count(sends) or not is_count(attempts) or not split_place(place) then return nil end
+  return { agent = agent, lane = lane, place = place, key = key or nil, watchers = watchers or nil, bytes = bytes, digest = digest,
+    sends = sends, deadline_us = deadline_us, accepted_us = accepted_us, attempts = attempts, cost = cost, on_unknown = on_unknown,
+    tokens_in = tokens_in, tokens_out = tokens_out, model = model, call = call }
 end
 
 local SEARCHED_MOST = 1000
@@ -66,13 +61,12 @@ end
 -- entry of a backlog or of `run` goes when somebody comes upon it.
 local function salvage(id)
   if redis.call('EXISTS', request_key(id)) == 0 then return nil end
-  local watchers, bytes, place, lane, agent, cost =
-    unpack(redis.call('HMGET', request_key(id), 'watchers', 'bytes', 'place', 'lane', 'agent', 'cost'))
-  if split_place(place) and EPOCH_US[lane] and agent then leave_place(id, place, lane, agent, is_count(cost) and cost or 0) end
+  local watchers, place, facts = unpack(redis.call('HMGET', request_key(id), 'watchers', 'place', 'facts'))
+  local agent, lane, bytes, cost = salvage_facts(facts)
+  if split_place(place) and agent and EPOCH_US[lane] then leave_place(id, place, lane, agent, cost or 0) end
   leave_delay(id, find_delayed(id) or '0-0')
   redis.call('ZREM', expiry, id)
-  return { watchers = string.match(watchers or '', '^[%w._ -]+$'),
-    bytes = is_count(bytes) and bytes or redis.call('HSTRLEN', request_key(id), 'body') }
+  return { watchers = string.match(watchers or '', '^[%w._ -]+$'), bytes = bytes or redis.call('HSTRLEN', request_key(id), 'body') }
 end
 
 local DAMAGED_REPLY = '{"v":1,"state":"dead","agent":"","digest":"","reason":"undecodable","error":"what Redis kept of it is damaged"}\n'

@@ -8,23 +8,30 @@ local function split_place(place)
 end
 
 -- How many wait, and how much of the pool's time they will probably take: `cost` in microseconds, as it was when they were accepted.
-local function count_waiting(count, cost)
-  redis.call('HINCRBY', sched, 'waiting', count)
-  redis.call('HINCRBY', sched, 'waiting_cost', cost)
+local function count_waiting(requests, cost)
+  add_up('waiting', requests)
+  add_up('waiting_cost', cost)
+end
+
+-- Returns the request's place. It is to be written down, and the agent is to enter the ring.
+local function append_to_backlog(id, lane, agent, cost)
+  local entry = redis.call('XADD', backlog_key(lane, agent), '*', 'id', id)
+  count_waiting(1, cost)
+  return 'backlog ' .. entry
 end
 
 local function enter_backlog(id, lane, agent, cost)
-  local entry = redis.call('XADD', backlog_key(lane, agent), '*', 'id', id)
-  redis.call('HSET', request_key(id), 'place', 'backlog ' .. entry)
-  count_waiting(1, cost)
+  redis.call('HSET', request_key(id), 'place', append_to_backlog(id, lane, agent, cost))
   enter_ring(lane, agent)
 end
 
 -- `kind`: later (not before a time), retry, or lone: what may be the death of its dispatcher waits apart, to be leased alone.
+-- Returns the request's place, which is written down.
 local function enter_delay(id, agent, due_us, kind)
   local entry = redis.call('XADD', retry, '*', 'id', id, 'agent', agent, 'kind', kind, 'due_us', due_us)
   redis.call('ZADD', kind == 'lone' and suspects or due, due_us, id)
   redis.call('HSET', request_key(id), 'place', 'retry ' .. entry)
+  return 'retry ' .. entry
 end
 
 -- An empty stream is a key like any other: the last one out deletes it.

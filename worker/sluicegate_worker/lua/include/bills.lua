@@ -14,7 +14,7 @@ local function correct_agent(entry, cost, tokens, now_us)
   elseif redis.call('ZSCORE', idle, member) then
     time_us = redis.call('ZINCRBY', idle, step, member)
   else -- the lane's clock has passed it; perhaps not what it really cost
-    time_us = (tonumber(entry.start_us) or EPOCH_US[lane]) + cost / weight_of(agent)
+    time_us = (tonumber(complete(entry).start_us) or EPOCH_US[lane]) + cost / weight_of(agent)
     if time_us <= virtual_now_us(lane) then return end
     redis.call('ZADD', idle, time_us, member)
   end

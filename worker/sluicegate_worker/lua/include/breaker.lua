@@ -57,7 +57,7 @@ end
 local function note_good(bucket, fence, now_us)
   if bucket.breaker == '' then
     if bucket.failed_in_row > 0 then set(bucket, 'failed_in_row', 0) end
-    return tally(bucket.name, now_us, { good = 1 })
+    return tally(bucket.name, now_us, 'good', 1)
   end
   if bucket.probe == fence then close_breaker(bucket, now_us) end
 end
@@ -67,7 +67,7 @@ local function note_failure(bucket, fence, now_us)
     if bucket.probe == fence then open_breaker(bucket, bucket.breaker_reason, 0, now_us) end
     return
   end
-  tally(bucket.name, now_us, { failed = 1 })
+  tally(bucket.name, now_us, 'failed', 1)
   set(bucket, 'failed_in_row', bucket.failed_in_row + 1)
   local recent, terms = read_recent(bucket.name, now_us), read_breaker_terms()
   local answers = recent.failed + recent.good

@@ -164,9 +164,10 @@ local function save_buckets(now_us)
     end
     write_upstream(bucket)
     if bucket.sends > 0 then
-      tally(name, now_us, { calls = bucket.sends })
+      tally(name, now_us, 'calls', bucket.sends)
       if bucket.day_opens_us then tally_hour(name, now_us, bucket.sends, bucket.day_tokens) end
     end
     if bucket.wakes then put_token() end
   end
+  save_tallies()
 end

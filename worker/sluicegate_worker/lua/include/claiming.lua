@@ -13,8 +13,8 @@ local function has_room(bucket) return not bucket.held and bucket.in_flight < bu
 
 -- An agent that has spent its tokens goes on in the next window.
 local function put_off(picked)
-  enter_delay(picked.barred, picked.carried[3], picked.until_us, 'later')
-  if redis.call('XDEL', picked.from, picked.entry) == 1 then count_waiting(-1, 0 - picked.carried[14]) end
+  enter_delay(picked.barred, picked.carried.agent, picked.until_us, 'later')
+  if redis.call('XDEL', picked.from, picked.entry) == 1 then count_waiting(-1, 0 - picked.carried.cost) end
 end
 
 -- What nobody can read goes to the dead letters, and with it what is left of its request.
@@ -23,8 +23,8 @@ local function drop_undecodable(picked, terms)
   bury_undecodable(picked.undecodable, picked.from or 'due', damaged and picked.id or '', terms.now_us, terms.dead_ttl_ms)
   if damaged then
     if picked.from and redis.call('XDEL', picked.from, picked.entry) == 1 then
-      local cost = redis.call('HGET', request_key(picked.id), 'cost')
-      count_waiting(-1, 0 - (is_count(cost) and cost or 0))
+      local _, _, _, cost = salvage_facts(redis.call('HGET', request_key(picked.id), 'facts'))
+      count_waiting(-1, 0 - (cost or 0))
     end
     end_damaged(picked.id, terms.reply_ttl_ms)
   end
@@ -35,7 +35,6 @@ end
 -- looked at.
 local function drop(picked, terms)
   if picked.capped then return end
-  if picked.from then picker.taken[picked.from] = picker.taken[picked.from] - 1 end
   if picked.expired then return expire(picked.expired, terms) end
   if picked.barred then return put_off(picked) end
   if picked.undecodable then drop_undecodable(picked, terms) end
@@ -52,12 +51,10 @@ local function enter_run(picked, bucket, terms)
   local price, carried = picked.price, picked.carried
   local slot_us, tokens_in, tokens_out =
     reserve_slot(bucket, terms.now_us + terms.lead_us, price.tokens_in, price.tokens_out, price.asked_out)
-  local envelope = { 'id', picked.id, 'agent', carried[3], 'upstream', bucket.name, 'slot_us', slot_us, 'send', carried[6] + 1,
-    'dispatcher', dispatcher, 'leased_us', terms.now_us, 'lane', carried[2], 'tokens_in', tokens_in, 'tokens_out', tokens_out,
-    'tokens', price.tokens_in + price.tokens_out, 'cost', price.cost, 'start_us', picked.start_us, 'handed_calls', bucket.handed_calls,
-    'handed_in', bucket.handed_in, 'handed_out', bucket.handed_out, picker.alone and 'alone' or nil, picker.alone and '1' or nil }
   picked.upstream, picked.slot_us = bucket.name, slot_us
-  picked.fence = redis.call('XADD', run, '*', unpack(envelope))
+  picked.call = write_call(slot_us, terms.now_us, tokens_in, tokens_out, price.tokens_in + price.tokens_out, price.cost, carried.lane,
+    picked.start_us, dispatcher, carried.sends + 1, bucket, picker.alone)
+  picked.fence = redis.call('XADD', run, '*', 'id', picked.id, 'agent', carried.agent, 'upstream', bucket.name, 'call', picked.call)
   if bucket.breaker ~= '' then begin_probe(bucket, picked.fence) end
 end
 
@@ -73,7 +70,7 @@ local function claim(found, terms)
     if not picked then return claimed, picker.lost < LOST_AT_ONCE and 'empty' or 'full' end
     if picked.price then
       enter_run(picked, bucket, terms)
-      size = size + #picked.carried[9]
+      size = size + #picked.carried.body
       claimed[#claimed + 1] = picked
     else
       drop(picked, terms)
@@ -85,16 +82,24 @@ end
 
 -- Delivers what was claimed, then takes it out of where it waited.
 local function deliver(claimed)
-  if #claimed > 0 then redis.call('XREADGROUP', 'GROUP', 'dispatchers', dispatcher, 'COUNT', #claimed, 'STREAMS', run, '>') end
-  local fresh, cost = 0, 0
-  for _, picked in ipairs(claimed) do
-    redis.call('HSET', request_key(picked.id), 'place', 'run ' .. picked.fence, 'sends', picked.carried[6] + 1)
-    redis.call('ZREM', expiry, picked.id)
-    if picked.due then leave_delay(picked.due, picked.entry) else redis.call('XDEL', picked.from, picked.entry) end
-    if picked.fresh then fresh, cost = fresh + 1, cost + picked.carried[14] end
+  if claimed[1] then redis.call('XREADGROUP', 'GROUP', 'dispatchers', dispatcher, 'COUNT', #claimed, 'STREAMS', run, '>') end
+  local ids, fresh, cost = {}, 0, 0
+  for at, picked in ipairs(claimed) do
+    redis.call('HSET', request_key(picked.id), 'place', 'run ' .. picked.fence, 'sends', picked.carried.sends + 1, 'call', picked.call)
+    ids[at] = picked.id
+    if picked.due then leave_delay(picked.due, picked.entry) end
+    if picked.fresh then
+      fresh, cost = fresh + 1, cost + picked.carried.cost
+      local taken = picker.backlogs[picked.from].claimed
+      taken[#taken + 1] = picked.entry
+    end
   end
-  for backlog in pairs(picker.taken) do
-    if redis.call('XLEN', backlog) == 0 then redis.call('DEL', backlog) end
+  if ids[1] then redis.call('ZREM', expiry, unpack(ids)) end
+  local emptied = {}
+  for backlog, known in pairs(picker.backlogs) do
+    if known.whole and known.at == #known.entries then emptied[#emptied + 1] = backlog
+    elseif known.claimed[1] then redis.call('XDEL', backlog, unpack(known.claimed)) end
   end
+  if emptied[1] then redis.call('DEL', unpack(emptied)) end
   if fresh > 0 then count_waiting(-fresh, -cost) end
 end

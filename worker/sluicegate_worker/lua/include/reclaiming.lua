@@ -34,9 +34,9 @@ end
 -- Only this counts as a crash, and it uses up no attempt: why the holder fell silent is not known, nor whether the call was made.
 local function take_back(id, request, entry, holder, now_us, terms)
   local crashes, alibis = count_crash(id, holder, entry.alone, terms.poison_after)
-  redis.call('HINCRBY', sched, 'reclaimed', 1)
+  add_up('reclaimed', 1)
   note_silence(id, request, holder, entry.upstream, now_us)
-  local reason = redis.call('HGET', request_key(id), 'on_unknown') == 'dead' and 'on_unknown'
+  local reason = request.on_unknown == 'dead' and 'on_unknown'
     or crashes >= terms.poison_after + alibis and (entry.alone or terms.poison_after == 1) and 'poison'
   if not reason or tonumber(request.deadline_us) <= now_us then
     return postpone(id, request, now_us, true, terms.poison_after, now_us, terms.ttl_ms)
@@ -72,6 +72,7 @@ local function reclaim(now_us, lease_us, grace_until_us, terms)
     end
     release(fence, entry.upstream, now_us)
   end
+  strike_out()
   call_the_roll(now_us, lease_us)
   if #silent < RECLAIMED_AT_ONCE then redis.call('HSET', sched, 'reclaim_at_us', now_us + RECLAIM_STEP_US) end
 end

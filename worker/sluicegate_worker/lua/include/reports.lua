@@ -34,6 +34,7 @@ end
 
 -- Answers come in any order: what an earlier call was told about the limit is old news.
 local function hear_report(bucket, entry, reported, now_us)
+  complete(entry)
   local slot_us = tonumber(entry.slot_us) or 0
   local newest = slot_us >= bucket.reported_us
   for dimension, limit, remaining, reset_us in string.gmatch(reported, REPORT) do

@@ -34,9 +34,10 @@ end
 -- the next crash it has to wait for its turn, so that poison kills in company once more at most.
 local function end_patience(now_us, poison_after)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', suspects, '-inf', now_us - PATIENCE_US, 'LIMIT', 0, PAROLED_AT_ONCE)) do
-    local place, agent, crashes = unpack(redis.call('HMGET', request_key(id), 'place', 'agent', 'crashes'))
+    local place, facts, crashes = unpack(redis.call('HMGET', request_key(id), 'place', 'facts', 'crashes'))
     local stream, entry = split_place(place)
-    if stream == 'retry' and (tonumber(crashes) or 0) < poison_after and redis.call('HGET', sched, 'lone') ~= id then
+    local agent = read_facts(facts)
+    if stream == 'retry' and agent and (tonumber(crashes) or 0) < poison_after and redis.call('HGET', sched, 'lone') ~= id then
       local due_us = redis.call('ZSCORE', suspects, id)
       leave_delay(id, entry)
       enter_delay(id, agent, due_us, 'retry')

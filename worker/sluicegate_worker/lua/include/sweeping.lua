@@ -28,5 +28,6 @@ local function sweep_strays(terms)
       release(stray[1], ended and entry.upstream, terms.now_us) -- only what was delivered counts as in flight, and so has ended
     end
   end
+  strike_out()
   return #strays < STRAYS_AT_ONCE
 end

@@ -5,32 +5,39 @@ local COUNTED = { 'calls', 'refusals', 'tokens', 'good', 'failed' }
 local CELL = '^(%d+) (%d+) (%d+) (%-?%d+) (%d+) (%d+)$'
 local HOUR = '^(%d+) (%-?%d+) (%-?%d+)$'
 
-local function read_cell(name, number)
-  local cell = { calls = 0, refusals = 0, tokens = 0, good = 0, failed = 0 }
+local cells, changed = {}, {} -- by upstream and number: read once, and written once, by `save_tallies`
+
+local function cell_of(name, number)
+  local of_upstream = cells[name] or {}
+  cells[name] = of_upstream
+  if of_upstream[number] then return of_upstream[number] end
   local found = { string.match(redis.call('HGET', upstream_key(name), 'cell:' .. number % CELLS) or '', CELL) }
-  if tonumber(found[1]) ~= number then return cell end
-  for at, what in ipairs(COUNTED) do cell[what] = tonumber(found[at + 1]) end
+  local current, cell = tonumber(found[1]) == number, { name = name, number = number }
+  for at, what in ipairs(COUNTED) do cell[what] = current and tonumber(found[at + 1]) or 0 end
+  of_upstream[number] = cell
   return cell
 end
 
-local function write_cell(name, number, cell)
-  redis.call('HSET', upstream_key(name), 'cell:' .. number % CELLS, string.format('%d %d %d %d %d %d', number, cell.calls,
-    cell.refusals, cell.tokens, cell.good, cell.failed))
+-- The last minute, five seconds a cell: '<cell's number> <calls> <429s> <tokens> <good> <failed>'.
+local function tally(name, now_us, what, more)
+  local cell = cell_of(name, math.floor(now_us / CELL_US))
+  cell[what] = cell[what] + more
+  changed[cell] = true
 end
 
--- The last minute, five seconds a cell: '<cell's number> <calls> <429s> <tokens> <good> <failed>'.
-local function tally(name, now_us, more)
-  local number = math.floor(now_us / CELL_US)
-  local cell = read_cell(name, number)
-  for what, count in pairs(more) do cell[what] = cell[what] + count end
-  write_cell(name, number, cell)
+local function save_tallies()
+  for cell in pairs(changed) do
+    redis.call('HSET', upstream_key(cell.name), 'cell:' .. cell.number % CELLS, string.format('%d %d %d %d %d %d', cell.number,
+      cell.calls, cell.refusals, cell.tokens, cell.good, cell.failed))
+  end
+  changed = {}
 end
 
 -- What happened in the last five to ten seconds, and how long that is.
 local function read_recent(name, now_us)
   local number = math.floor(now_us / CELL_US)
-  local recent, before = read_cell(name, number), read_cell(name, number - 1)
-  for _, what in ipairs(COUNTED) do recent[what] = recent[what] + before[what] end
+  local last, before, recent = cell_of(name, number), cell_of(name, number - 1), {}
+  for _, what in ipairs(COUNTED) do recent[what] = last[what] + before[what] end
   return recent, now_us - (number - 1) * CELL_US
 end
 
@@ -38,8 +45,11 @@ end
 local function forget_failures(name, now_us)
   local number = math.floor(now_us / CELL_US)
   for _, one in ipairs({ number - 1, number }) do
-    local cell = read_cell(name, one)
-    if cell.failed > 0 then write_cell(name, one, { calls = cell.calls, refusals = cell.refusals, tokens = cell.tokens, good = 0, failed = 0 }) end
+    local cell = cell_of(name, one)
+    if cell.failed > 0 then
+      cell.good, cell.failed = 0, 0
+      changed[cell] = true
+    end
   end
 end
 
