@@ -4,6 +4,7 @@ import click
 
 from bench.end_to_end.command import command as end_to_end
 from bench.herd.command import command as herd
+from bench.scale.command import command as scale
 from bench.scheduling.command import command as scheduling
 from bench.throughput.command import command as throughput
 
@@ -15,6 +16,7 @@ def main() -> None:
 
 main.add_command(end_to_end)
 main.add_command(herd)
+main.add_command(scale)
 main.add_command(scheduling)
 main.add_command(throughput)
 

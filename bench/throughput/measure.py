@@ -43,7 +43,13 @@ class Part(Struct, frozen=True):
 
 
 def measure(
-    contender: Contender, served: Sequence[str], enqueued: Sequence[str] = (), *, durable: bool, provider: str = ""
+    contender: Contender,
+    served: Sequence[str],
+    enqueued: Sequence[str] = (),
+    *,
+    durable: bool,
+    provider: str = "",
+    workers: int = 1,
 ) -> list[Part]:
     """`served` are parts with a worker, `enqueued` those without; `provider` is an HTTP upstream's URL, where there
     is one. Raises MeasureError."""
@@ -54,13 +60,14 @@ def measure(
         (folder / "sluicegate.toml").write_text(contender.settings.format(**names), encoding="utf-8")
         redis: Redis = stack.enter_context(Redis.from_url(server.url))
         with ExitStack() as working:
-            pid = None
-            if contender.worker:
-                worker = working.enter_context(running(contender.worker, names, folder / "worker"))
-                _wait_until_ready(worker, contender, folder / "worker")
-                pid = worker.pid
-            parts = _produce(contender.producer, names, folder, served, redis, server.pid, pid)
-        return parts + _produce(contender.producer, names, folder, enqueued, redis, server.pid, None)
+            pids = []
+            for number in range(workers if contender.worker else 0):
+                words = folder / f"worker-{number}"
+                worker = working.enter_context(running(contender.worker, names, words))
+                _wait_until_ready(worker, contender, words)
+                pids.append(worker.pid)
+            parts = _produce(contender.producer, names, folder, served, redis, server.pid, pids)
+        return parts + _produce(contender.producer, names, folder, enqueued, redis, server.pid, ())
 
 
 def _produce(
@@ -70,7 +77,7 @@ def _produce(
     parts: Sequence[str],
     redis: Redis,
     server: int,
-    worker: int | None,
+    workers: Sequence[int],
 ) -> list[Part]:
     found: list[Part] = []
     if not parts:
@@ -79,7 +86,7 @@ def _produce(
         before: Usage | None = None
         for line in producer.stdout or ():
             event = json.loads(line)
-            usage = read_usage(producer.pid, worker, server, redis)
+            usage = read_usage(producer.pid, workers, server, redis)
             if "begin" in event:
                 before = usage
             elif before is not None:

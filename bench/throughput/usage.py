@@ -1,6 +1,7 @@
 """What processes and the server have used until now; the difference of two readings is what a part cost."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -10,7 +11,7 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Usage(NamedTuple):
-    """CPU in seconds, by `producer`, `worker` and `server`; what the server counts."""
+    """CPU in seconds, by `producer`, all of `worker` and `server`; what the server counts."""
 
     producer_s: float
     worker_s: float
@@ -30,12 +31,12 @@ class Usage(NamedTuple):
         )
 
 
-def read_usage(producer: int, worker: int | None, server: int, redis: Redis) -> Usage:
+def read_usage(producer: int, workers: Iterable[int], server: int, redis: Redis) -> Usage:
     stats: Any = redis.info("everything")
     commands = sum(of["calls"] for name, of in stats.items() if name.startswith("cmdstat_"))
     return Usage(
         read_cpu_s(producer),
-        read_cpu_s(worker) if worker is not None else 0.0,
+        sum(map(read_cpu_s, workers)),
         read_cpu_s(server),
         stats["total_reads_processed"],
         commands,

@@ -1,0 +1,1 @@
+"""`scripts/bench scale`: what a request costs with few dispatchers and with many."""
