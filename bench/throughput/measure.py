@@ -3,6 +3,7 @@
 import json
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,11 +20,12 @@ from sluicegate_worker.demo.embedded import EmbeddedServer
 from sluicegate_worker.demo.settings import read_plain_environment
 
 START_S = 60.0
+PARTS_S = 300.0
 POLL_S = 0.05
 
 
 class MeasureError(Exception):
-    """A process ended before its work; the text has its last words."""
+    """A process ended before its work, or did not end; the text has its last words."""
 
 
 class Part(Struct, frozen=True):
@@ -83,6 +85,8 @@ def _produce(
     if not parts:
         return found
     with running((*command, *parts), names, folder / "producer", subprocess.PIPE) as producer:
+        hung = threading.Timer(PARTS_S, producer.kill)
+        hung.start()
         before: Usage | None = None
         for line in producer.stdout or ():
             event = json.loads(line)
@@ -91,6 +95,7 @@ def _produce(
                 before = usage
             elif before is not None:
                 found.append(_describe(event, usage.since(before)))
+        hung.cancel()
     if len(found) != len(parts):
         raise MeasureError(
             f"the producer ended after {len(found)} of {len(parts)} parts: {_last_words(folder / 'producer')}"

@@ -1,4 +1,5 @@
-// BullMQ on Node: a hundred jobs at once, results by QueueEvents, few finished jobs kept. `HOME producer URL PART…` or `HOME worker URL`;
+// BullMQ on Node: a hundred jobs at once, results by QueueEvents, few finished jobs kept. ioredis pipelines by itself
+// where it is told to, but then this is slower. `HOME producer URL PART…` or `HOME worker URL`;
 // HOME has its node_modules. The same parts and events as driving.py.
 
 import { createRequire } from "node:module";
@@ -11,6 +12,7 @@ const PAUSE_MS = 5;
 const ENQUEUED_AT_ONCE = 1000;
 const NAME = "bench";
 const KEPT = 5000; // finished jobs: one that were gone could not be waited for
+const TIMEOUT_MS = 60000;
 const CONTENT = "The limit of a provider is shared by all who hold its key. ".repeat(15);
 
 const [home, role, url, ...parts] = process.argv.slice(2);
@@ -43,7 +45,7 @@ function report(part, took, ms) {
 
 async function produce() {
   const queue = new Queue(NAME, { connection: connect() });
-  const events = new QueueEvents(NAME, { connection: connect() });
+  const events = new QueueEvents(NAME, { connection: connect(), lastEventId: "0-0" }); // else it misses what ends before its first read
   events.setMaxListeners(0);
   await events.waitUntilReady();
   let next = 0;
@@ -54,7 +56,7 @@ async function produce() {
     const number = next++;
     const began = performance.now();
     const job = await enqueue(number);
-    const reply = await job.waitUntilFinished(events);
+    const reply = await job.waitUntilFinished(events, TIMEOUT_MS);
     if (reply.id !== number || reply.choices[0].message.content.length !== CONTENT.length) {
       throw new Error(`request ${number} got the answer of ${reply.id}`);
     }

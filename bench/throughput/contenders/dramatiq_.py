@@ -8,6 +8,8 @@ import os
 import sys
 from typing import Any
 
+os.environ["dramatiq_queue_prefetch"] = "1000"  # noqa: SIM112  # its own name; read when it is imported
+
 import dramatiq
 import msgspec
 from dramatiq.brokers.redis import RedisBroker
@@ -17,7 +19,6 @@ from driving_sync import drive_sync
 
 import work
 
-os.environ["dramatiq_queue_prefetch"] = "1000"  # noqa: SIM112  # its own name
 THREADS = 4
 TIMEOUT_MS = 60_000
 
