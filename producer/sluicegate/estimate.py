@@ -57,7 +57,7 @@ def read_peek(body: bytes, path: str) -> Peek:
         found = _decode(body)
     except (ValueError, RecursionError):
         return _peek_from_afar(body, path)
-    fields = found if isinstance(found, dict) else {}
+    fields = found if type(found) is dict else {}
     return Peek(_checked(fields.get("model")), _count_input(found), 0 if _has_no_output(path) else _asked(fields))
 
 
@@ -84,14 +84,15 @@ def _has_no_output(path: str) -> bool:
 
 
 def _count_input(found: Any) -> int:
-    if not isinstance(found, dict):
+    if type(found) is not dict:
         text_bytes, tokens = _count([[found]])
+    elif _SCHEMA_FIELDS.isdisjoint(found):
+        text_bytes, tokens = _count([found])
     else:
         text_bytes, tokens = _count([{name: value for name, value in found.items() if name not in _SCHEMA_FIELDS}])
         schemas = [value for name, value in found.items() if name in _SCHEMA_FIELDS]
-        if schemas:
-            schema_bytes, schema_tokens = _count([schemas], keys_count=True)
-            text_bytes, tokens = text_bytes + schema_bytes, tokens + schema_tokens
+        schema_bytes, schema_tokens = _count([schemas], keys_count=True)
+        text_bytes, tokens = text_bytes + schema_bytes, tokens + schema_tokens
     return tokens - (-text_bytes // _BYTES_PER_TOKEN)
 
 
@@ -102,9 +103,12 @@ def _count(todo: list[Any], *, keys_count: bool = False) -> tuple[int, int]:
     while todo:
         node = todo.pop()
         if type(node) is dict:
-            text_bytes += sum(map(_size, node)) if keys_count else 0
-            children = node.values() if _MEDIA_KEYS.isdisjoint(node) else _without_media(node)
-            tokens += (len(node) - len(children)) * _MEDIA_TOKENS
+            if keys_count:
+                text_bytes += sum(map(_size, node))
+            children: Any = node.values()
+            if not _MEDIA_KEYS.isdisjoint(node):
+                children = _without_media(node)
+                tokens += (len(node) - len(children)) * _MEDIA_TOKENS
         elif type(node[0]) is int and set(map(type, node)) == {int}:
             tokens += len(node)
             continue
@@ -152,7 +156,7 @@ def _asked(fields: dict[str, Any]) -> int | None:
 
 
 def _times(most: int, *answers: object) -> int | None:
-    return _whole(most * max([_whole(number) or 1 for number in answers]))
+    return _whole(most * max([1, *[_whole(number) or 1 for number in answers if number is not None]]))
 
 
 def _whole(value: object) -> int | None:

@@ -191,7 +191,11 @@ class PoolClient:
     async def _wrong_pool(self, model: str | None, terms: PoolTerms) -> str:
         pools: Any = await self._store.call("HGETALL", POOLS)
         pairs = pools.items() if isinstance(pools, dict) else zip(pools[::2], pools[1::2], strict=True)
-        others = [name.decode() for name, patterns in pairs if takes_model(msgspec.json.decode(patterns), model or "")]
+        others = [
+            name.decode()
+            for name, patterns in pairs
+            if takes_model(msgspec.json.decode(patterns, type=tuple[str, ...]), model or "")
+        ]
         serving = f"pool {' or '.join(others)} serves it" if others else "no pool serves it"
         return f"pool {self.name} does not serve model {model!r:.100} (it serves {', '.join(terms.models)}); {serving}"
 

@@ -119,7 +119,7 @@ class AsyncProducer:
         fresh = False
         while True:
             pools = await self._read_models(fresh=fresh)
-            fits = [(len(p), name) for name, patterns in pools.items() for p in patterns if takes_model([p], model)]
+            fits = [(len(p), name) for name, patterns in pools.items() for p in patterns if takes_model((p,), model)]
             best = sorted({name for length, name in fits if length == max(fits)[0]})
             if len(best) > 1:
                 raise InvalidRequest(f"model {model!r:.100} is served alike by pools {', '.join(best[:5])}; name one")

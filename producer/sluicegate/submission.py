@@ -5,6 +5,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, TypedDict
 
 import msgspec
@@ -63,7 +64,7 @@ class UpstreamTerms(Struct, frozen=True):
 class PoolTerms(Struct, frozen=True):
     """What a producer must know of a pool's policy; the rest of it is ignored."""
 
-    models: list[str]
+    models: tuple[str, ...]
     max_request_bytes: int
     deadline_s: float
     upstreams: list[UpstreamTerms]
@@ -75,7 +76,8 @@ class PoolTerms(Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 
 
-def takes_model(patterns: list[str], model: str) -> bool:
+@lru_cache(maxsize=1024)  # agents ask for the same few, over and over
+def takes_model(patterns: tuple[str, ...], model: str) -> bool:
     return any(fnmatchcase(model, pattern) for pattern in patterns)
 
 
@@ -157,10 +159,11 @@ def _microseconds(what: str, seconds: float | None, low_s: float) -> int:
 
 def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """Only what the allow-list names goes on; the caller's credentials and cookies never leave its process."""
-    given = {} if headers is None else headers
-    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+    if headers is None:
+        return {}
+    if not isinstance(headers, Mapping) or not all(isinstance(name, str) for name in headers):
         raise InvalidRequest(f"headers must be a mapping of text to text, not {headers!r:.50}")
-    passed = {name.lower(): value for name, value in given.items() if name.lower() in REQUEST_HEADERS}
+    passed = {name.lower(): value for name, value in headers.items() if name.lower() in REQUEST_HEADERS}
     for name, value in passed.items():
         if (
             not isinstance(value, str)

@@ -20,7 +20,7 @@ from sluicegate.submission import (
 from sluicegate.wire import RequestHead, Submission
 
 TERMS = PoolTerms(
-    models=["gpt-*", "text-?"], max_request_bytes=100, deadline_s=300, upstreams=[UpstreamTerms("openai")]
+    models=("gpt-*", "text-?"), max_request_bytes=100, deadline_s=300, upstreams=[UpstreamTerms("openai")]
 )
 
 PEEK = Peek("gpt-5", 20, 30)
@@ -200,5 +200,5 @@ def test_bytes_that_are_no_json_are_refused(body: bytes) -> None:
 )
 def test_a_pool_takes_the_models_of_its_patterns(model: str | None, taken: bool) -> None:
     assert TERMS.takes(model) is taken
-    assert takes_model(["*"], "anything")
-    assert not takes_model([], "anything")
+    assert takes_model(("*",), "anything")
+    assert not takes_model((), "anything")
