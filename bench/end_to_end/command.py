@@ -1,7 +1,10 @@
 """`scripts/bench end-to-end`: what a dispatcher adds to the HTTP client that it calls providers with."""
 
+import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -60,8 +63,8 @@ class Document(msgspec.Struct, frozen=True):
 
 
 @click.command("end-to-end")
-@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True)
-@click.option("--seconds", type=click.FloatRange(0.5, 60), default=3.0, show_default=True, help="Of each load.")
+@click.option("--rounds", type=click.IntRange(1, 100), default=9, show_default=True)
+@click.option("--seconds", type=click.FloatRange(0.5, 60), default=2.0, show_default=True, help="Of each load.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of the table.")
 def command(rounds: int, seconds: float, as_json: bool) -> None:
     """Calls over HTTP to a provider that answers at once: through Sluicegate, and by the same client alone."""
@@ -71,11 +74,27 @@ def command(rounds: int, seconds: float, as_json: bool) -> None:
         click.echo(f"round {number} of {rounds}", err=True)
         with tempfile.TemporaryDirectory() as folder:
             words = Path(folder) / "provider"
-            with running((sys.executable, str(HERE / "upstream.py")), {}, words):
+            with _core_apart() as core, running((sys.executable, str(HERE / "upstream.py")), {}, words):
                 provider = _read_url(words)
-                bare = measure(BARE, parts, durable=False, provider=provider)
-                found.append(Round(bare, measure(OURS, parts, durable=False, provider=provider)))
+                bare = measure(BARE, parts, durable=False, provider=provider, core=core)
+                found.append(Round(bare, measure(OURS, parts, durable=False, provider=provider, core=core)))
     click.echo(msgspec.json.encode(Document(found)).decode() if as_json else write_table(found))
+
+
+@contextmanager
+def _core_apart() -> Iterator[int | None]:
+    """One core for the process that makes the calls, whoever's it is, and the others for all else: it shares its caches
+    with nobody. None where there is but one core, or the system cannot."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    if len(cores) < 2:
+        yield None
+        return
+    apart = min(cores)
+    os.sched_setaffinity(0, cores - {apart})
+    try:
+        yield apart
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def write_table(rounds: list[Round]) -> str:

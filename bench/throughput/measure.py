@@ -1,6 +1,7 @@
 """One contender once: a fresh server, its worker, its producer, part after part; what each part gave and used."""
 
 import json
+import os
 import subprocess
 import tempfile
 import threading
@@ -52,9 +53,10 @@ def measure(
     durable: bool,
     provider: str = "",
     workers: int = 1,
+    core: int | None = None,
 ) -> list[Part]:
     """`served` are parts with a worker, `enqueued` those without; `provider` is an HTTP upstream's URL, where there
-    is one. Raises MeasureError."""
+    is one. On `core` runs the worker, or the producer of what has none. Raises MeasureError."""
     with ExitStack() as stack:
         server = stack.enter_context(EmbeddedServer("--appendonly", "yes" if durable else "no"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -66,9 +68,11 @@ def measure(
             for number in range(workers if contender.worker else 0):
                 words = folder / f"worker-{number}"
                 worker = working.enter_context(running(contender.worker, names, words))
+                keep_on(core, worker.pid)
                 _wait_until_ready(worker, contender, words)
                 pids.append(worker.pid)
-            parts = _produce(contender.producer, names, folder, served, redis, server.pid, pids)
+            its_core = None if pids else core
+            parts = _produce(contender.producer, names, folder, served, redis, server.pid, pids, its_core)
         return parts + _produce(contender.producer, names, folder, enqueued, redis, server.pid, ())
 
 
@@ -80,11 +84,13 @@ def _produce(
     redis: Redis,
     server: int,
     workers: Sequence[int],
+    core: int | None = None,
 ) -> list[Part]:
     found: list[Part] = []
     if not parts:
         return found
     with running((*command, *parts), names, folder / "producer", subprocess.PIPE) as producer:
+        keep_on(core, producer.pid)
         hung = threading.Timer(PARTS_S, producer.kill)
         hung.start()
         before: Usage | None = None
@@ -101,6 +107,12 @@ def _produce(
             f"the producer ended after {len(found)} of {len(parts)} parts: {_last_words(folder / 'producer')}"
         )
     return found
+
+
+def keep_on(core: int | None, pid: int) -> None:
+    """Only Linux can keep a process on one core; elsewhere it runs where it likes."""
+    if core is not None and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(pid, {core})
 
 
 def _describe(event: dict[str, Any], used: Usage) -> Part:

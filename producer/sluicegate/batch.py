@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-_ROWS_MAX = 200
+_ROWS_MAX = 100
 _BYTES_MAX = 1_048_576
 
 Row = TypeVar("Row", bound=tuple[Any, ...])

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -26,6 +26,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from sluicegate.connections import Connections
 from sluicegate.errors import InvalidRequest, StoreUnavailable
 from sluicegate.packing import with_fast_packing
 
@@ -38,7 +39,7 @@ _WAITING_CONNECTIONS = 64  # one for each pool that is waited on, made when it i
 
 _ACL_IN_SCRIPT = ("ACL failure in script", "The user executing the script")  # as newer servers say it, and Redis 7.0
 
-Client = Redis | RedisCluster
+Client = Connections | RedisCluster
 
 
 class Store:
@@ -55,7 +56,7 @@ class Store:
         self._free = asyncio.Semaphore(_COMMAND_CONNECTIONS)  # the cluster client refuses where a pool would wait
 
     async def __aenter__(self) -> Self:
-        probe = Redis.from_pool(_pool(self.url, 1))
+        probe = Redis.from_pool(_pool(self.url, _REPLY_TIMEOUT_S))
         try:
             server = await self._guard(probe.info())
         finally:
@@ -67,8 +68,8 @@ class Store:
         self._commands = _client(self.url, cluster, _COMMAND_CONNECTIONS)
         self._waiting = _client(self.url, cluster, _WAITING_CONNECTIONS)
         try:
-            if cluster:  # who sends before a cluster client knows the nodes is sent anywhere
-                for client in (self._commands, self._waiting):
+            for client in (self._commands, self._waiting):
+                if isinstance(client, RedisCluster):  # who sends before it knows the nodes is sent anywhere
                     await self._guard(client.initialize())
         except BaseException:
             await self.__aexit__(None, None, None)
@@ -157,7 +158,7 @@ def _opened(client: Client | None) -> Client:
 
 def _client(url: str, cluster: bool, connections: int) -> Client:
     if not cluster:
-        return Redis.from_pool(_pool(url, connections))
+        return Connections(_pool(url, None), _REPLY_TIMEOUT_S)
     return RedisCluster.from_url(
         url,
         max_connections=connections + 4,
@@ -169,14 +170,14 @@ def _client(url: str, cluster: bool, connections: int) -> Client:
     )
 
 
-def _pool(url: str, connections: int) -> BlockingConnectionPool:
+def _pool(url: str, reply_timeout_s: float | None) -> ConnectionPool:
+    """None where somebody else looks at the clock."""
     try:
-        pool = BlockingConnectionPool.from_url(
+        pool = ConnectionPool.from_url(
             url,
-            max_connections=connections,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
-            socket_timeout=_REPLY_TIMEOUT_S,
+            socket_timeout=reply_timeout_s,
             socket_connect_timeout=_CONNECT_TIMEOUT_S,
             health_check_interval=20,
         )

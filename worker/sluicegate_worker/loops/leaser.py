@@ -17,7 +17,7 @@ from sluicegate_worker.repairs import Repairs
 from sluicegate_worker.rows import Grant, Leased, read_grant
 from sluicegate_worker.script_files import LEASE, PASS
 
-_AT_ONCE = 200
+_AT_ONCE = 100
 _BYTES_AT_ONCE = 1_048_576
 _JITTER_S = 0.05
 _SPEAK_S = 1.5  # a full dispatcher still leases, for nothing, to be seen and to answer what has expired
