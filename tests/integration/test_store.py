@@ -39,6 +39,26 @@ async def test_a_command_whose_connection_breaks_is_not_sent_again(client: Redis
             await waiting
 
 
+async def test_a_connection_that_was_closed_meanwhile_is_made_again(client: Redis, redis_url: str) -> None:
+    async with Store(redis_url) as store:
+        await store.call("ECHO", "before")
+        await cut_others(client)
+        await client.ping()  # by now its end has arrived
+        assert await store.call("ECHO", "after") == b"after"
+
+
+@pytest.mark.parametrize("way", ["call", "wait"])
+async def test_an_answer_that_nobody_waits_for_any_more_goes_to_nobody_else(
+    client: Redis, redis_url: str, way: str
+) -> None:
+    async with Store(redis_url) as store:
+        waiting = asyncio.ensure_future(getattr(store, way)("BLPOP", "late", 4))
+        await wait_until(lambda: waits_in(client, "blpop"), "the server has it")
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert await getattr(store, way)("ECHO", "mine") == b"mine"
+
+
 async def test_a_script_that_the_server_forgot_is_told_it_again(client: Redis, redis_url: str) -> None:
     async with Store(redis_url) as store:
         for _ in range(3):

@@ -32,6 +32,25 @@ async def test_a_turn_that_its_holder_let_pass_goes_to_another(bench: Bench) -> 
     assert (await bench.lease("d1")).verdict == "block"
 
 
+async def test_one_looks_after_the_turn_and_the_others_do_not(bench: Bench) -> None:
+    await bench.submit("ann", 50)
+    first = await bench.lease("d1")
+    for _ in range(2):
+        assert (await bench.lease("d2")).wait_us == first.wait_us + GRACE_US
+        assert (await bench.lease("d3")).wait_us == IDLE_US
+    bench.advance(first.wait_us + GRACE_US)
+    assert (await bench.lease("d2")).verdict == "turn"
+    assert (await bench.lease("d3")).wait_us < IDLE_US  # now it is the one
+
+
+async def test_after_a_goodbye_another_looks_after_the_turn(bench: Bench) -> None:
+    await bench.submit("ann", 50)
+    first = await bench.lease("d1")
+    await bench.lease("d2")
+    await bench.leave("d2")
+    assert (await bench.lease("d3")).wait_us == first.wait_us + GRACE_US
+
+
 async def test_passing_on_puts_one_token_and_ends_the_sleep(bench: Bench) -> None:
     await bench.submit("ann", 50)
     await token(bench)

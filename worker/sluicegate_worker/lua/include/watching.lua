@@ -8,6 +8,14 @@ local function until_expiry_us(terms)
   return next_end and math.max(EXPIRY_STEP_US, next_end - terms.now_us) or math.huge
 end
 
+-- One looks whether the turn was let pass, should its holder fail: many that all did would ask more often than there is work.
+local function look_after_turn(until_us, terms)
+  local deputy, deputy_until_us = unpack(redis.call('HMGET', sched, 'deputy', 'deputy_until_us'))
+  if deputy and deputy ~= dispatcher and (tonumber(deputy_until_us) or 0) > terms.now_us then return terms.lease_us / 6 end
+  redis.call('HSET', sched, 'deputy', dispatcher, 'deputy_until_us', until_us)
+  return math.min(until_us - terms.now_us, terms.lease_us / 6)
+end
+
 -- Who stays awake: one dispatcher per upstream sleeps until half the horizon is free, the others wait for the token.
 local function keep_turn(found, terms)
   local until_us = math.huge
@@ -18,8 +26,8 @@ local function keep_turn(found, terms)
     return false
   end)
   if not mine then
-    local no_turn = until_us == math.huge -- every upstream is full, and nobody is up for the deadlines
-    return 'block', math.min(until_us - terms.now_us, terms.lease_us / 6, no_turn and until_expiry_us(terms) or math.huge)
+    if until_us < math.huge then return 'block', look_after_turn(until_us, terms) end
+    return 'block', math.min(terms.lease_us / 6, until_expiry_us(terms)) -- every upstream is full, and nobody is up for the deadlines
   end
   local wait_us = math.max(0, math.min(opens_us(mine) - terms.horizon_us / 2 - terms.now_us, terms.lease_us / 6, until_expiry_us(terms)))
   if may_open_sooner(mine) then wait_us = math.min(wait_us, terms.horizon_us) end
