@@ -23,6 +23,7 @@ _BLOCK_S = 2.0
 _SWEEP_S = 30.0
 _OVERDUE_S = 1.0
 _BATCH = 200
+_KEPT_MAX = 200  # notices that were read: to delete each at once would cost as much as to read it
 
 _log = logging.getLogger("sluicegate.inbox")
 
@@ -44,6 +45,7 @@ class Inbox:
         self._key = keys.inbox(producer)
         self._open: dict[str, Waiter] = {}
         self._last = "0-0"
+        self._read = 0  # of what the stream still has
         self._swept_at = self._scanned_at = time.monotonic()
         self._reader: asyncio.Task[None] | None = None
         self._closing = False
@@ -124,6 +126,7 @@ class Inbox:
         missing: list[str] = []
         for entry_id, notices in _entries(streams):
             self._last = entry_id.decode()
+            self._read += len(notices)
             for request_id, reply in notices.items():
                 if reply:
                     self.deliver(request_id.decode(), reply)
@@ -131,7 +134,8 @@ class Inbox:
                     missing.append(request_id.decode())
         if missing:
             await self.look(missing)
-        if streams:
+        if self._read >= _KEPT_MAX or (self._read and not streams):
+            self._read = 0
             milliseconds, _, sequence = self._last.partition("-")
             await self._store.call("XTRIM", self._key, "MINID", f"{milliseconds}-{int(sequence) + 1}")
         await self._look_after_overdue()
