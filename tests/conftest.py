@@ -12,7 +12,7 @@ from redis.asyncio import Redis as AsyncRedis
 
 from sluicegate_worker.demo import embedded
 from sluicegate_worker.demo.embedded import EmbeddedServer
-from support.cluster import Cluster
+from sluicegate_worker.demo.embedded_cluster import EmbeddedCluster
 from support.leaks import assert_sound
 from support.scripts import Bench
 
@@ -61,13 +61,13 @@ async def client(redis_url: str) -> AsyncIterator[AsyncRedis]:
 
 
 @pytest.fixture(scope="session")
-def running_cluster() -> Iterator[Cluster]:
-    with Cluster() as running:
+def running_cluster() -> Iterator[EmbeddedCluster]:
+    with EmbeddedCluster() as running:
         yield running
 
 
 @pytest.fixture
-def cluster(running_cluster: Cluster) -> Iterator[Cluster]:
+def cluster(running_cluster: EmbeddedCluster) -> Iterator[EmbeddedCluster]:
     """Three primaries, empty; the same holds for them."""
     running_cluster.flush()
     yield running_cluster

@@ -15,9 +15,10 @@ from msgspec import Struct
 from redis import Redis
 
 from bench.throughput.contender import PROGRAMS, Contender
-from bench.throughput.usage import Usage, read_usage
+from bench.throughput.usage import Server, Usage, read_usage
 from sluicegate_worker.demo.children import spawn, stop
 from sluicegate_worker.demo.embedded import EmbeddedServer
+from sluicegate_worker.demo.embedded_cluster import EmbeddedCluster
 from sluicegate_worker.demo.settings import read_plain_environment
 
 START_S = 60.0
@@ -51,6 +52,7 @@ def measure(
     enqueued: Sequence[str] = (),
     *,
     durable: bool,
+    cluster: bool = False,
     provider: str = "",
     workers: int = 1,
     core: int | None = None,
@@ -58,11 +60,11 @@ def measure(
     """`served` are parts with a worker, `enqueued` those without; `provider` is an HTTP upstream's URL, where there
     is one. On `core` runs the worker, or the producer of what has none. Raises MeasureError."""
     with ExitStack() as stack:
-        server = stack.enter_context(EmbeddedServer("--appendonly", "yes" if durable else "no"))
+        nodes = _start(stack, durable=durable, cluster=cluster)
+        servers = [Server(node.pid, stack.enter_context(Redis.from_url(node.url))) for node in nodes]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        names = {"url": server.url, "settings": str(folder / "sluicegate.toml"), "provider": provider}
+        names = {"url": nodes[0].url, "settings": str(folder / "sluicegate.toml"), "provider": provider}
         (folder / "sluicegate.toml").write_text(contender.settings.format(**names), encoding="utf-8")
-        redis: Redis = stack.enter_context(Redis.from_url(server.url))
         with ExitStack() as working:
             pids = []
             for number in range(workers if contender.worker else 0):
@@ -72,8 +74,14 @@ def measure(
                 _wait_until_ready(worker, contender, words)
                 pids.append(worker.pid)
             its_core = None if pids else core
-            parts = _produce(contender.producer, names, folder, served, redis, server.pid, pids, its_core)
-        return parts + _produce(contender.producer, names, folder, enqueued, redis, server.pid, ())
+            parts = _produce(contender.producer, names, folder, served, servers, pids, its_core)
+        return parts + _produce(contender.producer, names, folder, enqueued, servers, ())
+
+
+def _start(stack: ExitStack, *, durable: bool, cluster: bool) -> list[EmbeddedServer]:
+    if cluster:
+        return stack.enter_context(EmbeddedCluster()).nodes
+    return [stack.enter_context(EmbeddedServer("--appendonly", "yes" if durable else "no"))]
 
 
 def _produce(
@@ -81,8 +89,7 @@ def _produce(
     names: dict[str, str],
     folder: Path,
     parts: Sequence[str],
-    redis: Redis,
-    server: int,
+    servers: Sequence[Server],
     workers: Sequence[int],
     core: int | None = None,
 ) -> list[Part]:
@@ -96,7 +103,7 @@ def _produce(
         before: Usage | None = None
         for line in producer.stdout or ():
             event = json.loads(line)
-            usage = read_usage(producer.pid, workers, server, redis)
+            usage = read_usage(producer.pid, workers, servers)
             if "begin" in event:
                 before = usage
             elif before is not None:

@@ -1,7 +1,7 @@
 """What processes and the server have used until now; the difference of two readings is what a part cost."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -31,16 +31,24 @@ class Usage(NamedTuple):
         )
 
 
-def read_usage(producer: int, workers: Iterable[int], server: int, redis: Redis) -> Usage:
-    stats: Any = redis.info("everything")
-    commands = sum(of["calls"] for name, of in stats.items() if name.startswith("cmdstat_"))
+class Server(NamedTuple):
+    """One that is measured, and a connection to ask it."""
+
+    pid: int
+    redis: Redis
+
+
+def read_usage(producer: int, workers: Iterable[int], servers: Sequence[Server]) -> Usage:
+    """All servers together."""
+    told: list[Any] = [server.redis.info("everything") for server in servers]
+    commands = sum(of["calls"] for stats in told for name, of in stats.items() if name.startswith("cmdstat_"))
     return Usage(
         read_cpu_s(producer),
         sum(map(read_cpu_s, workers)),
-        read_cpu_s(server),
-        stats["total_reads_processed"],
+        sum(read_cpu_s(server.pid) for server in servers),
+        sum(stats["total_reads_processed"] for stats in told),
         commands,
-        stats["used_memory"],
+        sum(stats["used_memory"] for stats in told),
     )
 
 

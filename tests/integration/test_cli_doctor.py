@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from sluicegate import AsyncProducer, RequestDead
 from sluicegate_worker.demo.embedded import EmbeddedServer
-from support.cluster import Cluster
+from sluicegate_worker.demo.embedded_cluster import EmbeddedCluster
 from support.commands import UNREACHABLE, CommandLine, Ended, assert_refused
 from support.processes import write_settings
 from support.served_pool import PATH, POOL, apply_settings, make_settings, serve
@@ -160,7 +160,7 @@ async def test_a_damaged_list_of_pools_is_told_of(sluicegate: CommandLine) -> No
     assert find_problems(checks) == {"pools"}
 
 
-async def test_a_cluster_is_told_of_node_by_node(cluster: Cluster, tmp_path: Path) -> None:
+async def test_a_cluster_is_told_of_node_by_node(cluster: EmbeddedCluster, tmp_path: Path) -> None:
     await apply_settings(make_settings(cluster.url))
     _, checks = await examine(CommandLine(cluster.url, tmp_path))
     assert len([name for name in checks if name.startswith("version ")]) == 3

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sluicegate import AsyncProducer
-from support.cluster import Cluster
+from sluicegate_worker.demo.embedded_cluster import EmbeddedCluster
 from support.commands import UNREACHABLE, CommandLine, assert_refused
 from support.served_pool import PATH, POOL, apply_settings, make_settings, serve
 from support.waiting import wait_until
@@ -88,7 +88,7 @@ async def test_of_several_pools_one_must_be_named(command: str, sluicegate: Comm
     assert_refused(await sluicegate(command, "list", SLUICEGATE_POOL="nope"), "there is no pool nope")
 
 
-async def test_every_command_works_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
+async def test_every_command_works_on_a_cluster(cluster: EmbeddedCluster, tmp_path: Path) -> None:
     sluicegate = CommandLine(cluster.url, tmp_path)
     settings = make_settings(cluster.url)
     async with serve(settings) as gate, AsyncProducer(cluster.url, pool=POOL, agent="ann") as producer:

@@ -15,8 +15,8 @@ from sluicegate.keys import PoolKeys
 from sluicegate.store import Store
 from sluicegate_worker import Dispatcher
 from sluicegate_worker.demo.embedded import EmbeddedServer
+from sluicegate_worker.demo.embedded_cluster import EmbeddedCluster
 from sluicegate_worker.settings import Pool, Retry, Settings, Upstream
-from support.cluster import Cluster
 from support.leaks import assert_at_rest
 from support.waiting import wait_until
 
@@ -32,13 +32,13 @@ def make_settings(url: str) -> Settings:
 
 
 @pytest.fixture
-async def client(cluster: Cluster) -> AsyncIterator[RedisCluster]:
+async def client(cluster: EmbeddedCluster) -> AsyncIterator[RedisCluster]:
     async with RedisCluster.from_url(cluster.url, protocol=2) as connected:
         yield connected
 
 
 @pytest.fixture
-async def producer(cluster: Cluster) -> AsyncIterator[AsyncProducer]:
+async def producer(cluster: EmbeddedCluster) -> AsyncIterator[AsyncProducer]:
     """Without a pool: each body's model chooses it."""
     async with AsyncProducer(cluster.url, agent="ann") as opened:
         yield opened
@@ -50,7 +50,9 @@ async def ask(producer: AsyncProducer, number: int) -> Reply:
     return await producer.request(PATH, body, agent=f"agent-{number % 7}")
 
 
-async def test_everybody_gets_their_own_answer(cluster: Cluster, client: RedisCluster, producer: AsyncProducer) -> None:
+async def test_everybody_gets_their_own_answer(
+    cluster: EmbeddedCluster, client: RedisCluster, producer: AsyncProducer
+) -> None:
     settings = make_settings(cluster.url)
     async with Dispatcher(settings), Dispatcher(settings):
         replies = await asyncio.gather(*(ask(producer, number) for number in range(120)))
@@ -64,7 +66,7 @@ async def test_everybody_gets_their_own_answer(cluster: Cluster, client: RedisCl
 
 
 async def test_a_pools_keys_share_a_slot_and_pools_spread(
-    cluster: Cluster, client: RedisCluster, producer: AsyncProducer
+    cluster: EmbeddedCluster, client: RedisCluster, producer: AsyncProducer
 ) -> None:
     async with Dispatcher(make_settings(cluster.url)):
         await asyncio.gather(*(ask(producer, number) for number in range(10)))
@@ -81,7 +83,7 @@ async def test_a_pools_keys_share_a_slot_and_pools_spread(
 
 
 async def test_the_rest_of_the_interface_works_there_too(
-    cluster: Cluster, client: RedisCluster, producer: AsyncProducer
+    cluster: EmbeddedCluster, client: RedisCluster, producer: AsyncProducer
 ) -> None:
     async with Dispatcher(make_settings(cluster.url)), AsyncProducer(cluster.url, pool="text", agent="bob") as other:
         ticket = await other.submit(PATH, {"model": "text-1", "input": 1}, key="k")
@@ -97,7 +99,7 @@ async def test_the_rest_of_the_interface_works_there_too(
 
 
 async def test_a_node_that_forgot_the_scripts_is_told_again(
-    cluster: Cluster, client: RedisCluster, producer: AsyncProducer
+    cluster: EmbeddedCluster, client: RedisCluster, producer: AsyncProducer
 ) -> None:
     async with Dispatcher(make_settings(cluster.url)):
         await ask(producer, 1)
@@ -106,7 +108,7 @@ async def test_a_node_that_forgot_the_scripts_is_told_again(
         assert (await ask(producer, 3)).status == 200
 
 
-async def test_many_calls_at_once_find_their_nodes(cluster: Cluster, client: RedisCluster) -> None:
+async def test_many_calls_at_once_find_their_nodes(cluster: EmbeddedCluster, client: RedisCluster) -> None:
     await client.config_resetstat(target_nodes=RedisCluster.ALL_NODES)
     async with Store(cluster.url) as store:
         await asyncio.gather(*(store.call("GET", PoolKeys(f"pool-{n}").fixed("config")) for n in range(100)))
@@ -115,7 +117,7 @@ async def test_many_calls_at_once_find_their_nodes(cluster: Cluster, client: Red
             assert "errorstat_MOVED" not in direct.info("errorstats")
 
 
-async def test_slots_that_move_are_followed_without_breaking_other_calls(cluster: Cluster) -> None:
+async def test_slots_that_move_are_followed_without_breaking_other_calls(cluster: EmbeddedCluster) -> None:
     keys = [PoolKeys(f"pool-{n}").fixed("config") for n in range(100)]
     slots = {key_slot(key.encode()) for key in keys}
     first, second, _ = cluster.nodes
@@ -141,7 +143,9 @@ def move_slots(source: EmbeddedServer, target: EmbeddedServer, slots: set[int]) 
     return moved
 
 
-async def test_who_waited_before_there_was_a_dispatcher_is_served(cluster: Cluster, producer: AsyncProducer) -> None:
+async def test_who_waited_before_there_was_a_dispatcher_is_served(
+    cluster: EmbeddedCluster, producer: AsyncProducer
+) -> None:
     async with Dispatcher(make_settings(cluster.url)):
         pass
     asked = [asyncio.ensure_future(ask(producer, number)) for number in (1, 2)]

@@ -15,8 +15,8 @@ from sluicegate.store import Store
 from sluicegate.submission import Options
 from sluicegate.wire import Reply
 from sluicegate_worker import Dispatcher
+from sluicegate_worker.demo.embedded_cluster import EmbeddedCluster
 from sluicegate_worker.repairs import Repairs
-from support.cluster import Cluster
 from support.pools import chat, make_settings
 from support.served_pool import PATH, POOL, apply_settings
 from support.stored import send
@@ -177,7 +177,7 @@ async def test_a_flushed_server_is_served_again(
     assert (await producer.request(PATH, chat())).status == 200
 
 
-async def test_a_damaged_pool_of_a_cluster_is_mended(cluster: Cluster, upstream: Upstream) -> None:
+async def test_a_damaged_pool_of_a_cluster_is_mended(cluster: EmbeddedCluster, upstream: Upstream) -> None:
     settings = make_settings(cluster.url, upstream.base_url)
     async with Dispatcher(settings), AsyncProducer(cluster.url, pool=POOL, agent="ann") as producer:
         assert (await producer.request(PATH, chat())).status == 200

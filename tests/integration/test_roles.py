@@ -12,8 +12,8 @@ from redis.exceptions import NoPermissionError, ResponseError
 from sluicegate import AsyncProducer, RequestDead, StoreUnavailable
 from sluicegate_worker import Dispatcher
 from sluicegate_worker.demo.embedded import EmbeddedServer
+from sluicegate_worker.demo.embedded_cluster import EmbeddedCluster
 from sluicegate_worker.roles import describe_roles
-from support.cluster import Cluster
 from support.commands import CommandLine, assert_refused
 from support.leaks import assert_at_rest
 from support.served_pool import PATH, POOL, apply_settings, make_settings, serve
@@ -183,7 +183,7 @@ async def test_one_pools_producer_is_a_stranger_to_another(guarded: Guarded) -> 
             await producer.request(PATH, {})
 
 
-async def test_the_roles_are_enough_on_a_cluster(cluster: Cluster) -> None:
+async def test_the_roles_are_enough_on_a_cluster(cluster: EmbeddedCluster) -> None:
     for node in cluster.nodes:
         await add_roles(node.url)
     guarded = Guarded(cluster.url)

@@ -1,1 +1,1 @@
-"""What tests share: waiting for conditions, a cluster, the search for leaked keys, the rule about skipping."""
+"""What tests share: waiting for conditions, the search for leaked keys, the rule about skipping."""

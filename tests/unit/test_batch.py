@@ -57,10 +57,10 @@ async def test_what_comes_while_a_call_is_under_way_goes_with_the_next() -> None
     assert calls.batches == [[(1,)], [(2,), (3,)]]
 
 
-async def test_a_call_carries_200_rows_and_a_megabyte_at_most() -> None:
+async def test_a_call_carries_100_rows_and_a_megabyte_at_most() -> None:
     calls = Calls()
-    await asyncio.gather(*(calls.batcher.send((n,)) for n in range(450)))
-    assert calls.sizes == [200, 200, 50]
+    await asyncio.gather(*(calls.batcher.send((n,)) for n in range(250)))
+    assert calls.sizes == [100, 100, 50]
     calls = Calls()
     await asyncio.gather(*(calls.batcher.send((n, b"x" * 300_000)) for n in range(7)))
     assert calls.sizes == [3, 3, 1]
@@ -103,7 +103,7 @@ async def test_closing_waits_for_what_was_sent() -> None:
     futures = [calls.batcher.send((n,)) for n in range(250)]
     await calls.batcher.close()
     assert all(future.done() for future in futures)
-    assert calls.sizes == [200, 50]
+    assert calls.sizes == [100, 100, 50]
 
 
 async def test_an_answer_for_each_row_or_an_error_for_all() -> None:

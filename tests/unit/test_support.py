@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
 from sluicegate.keys import POOLS, type_of
-from support.cluster import Cluster
+from sluicegate_worker.demo.embedded_cluster import EmbeddedCluster
 from support.contents import read_contents
 from support.leaks import assert_at_rest, assert_sound, find_leftovers
 from support.source_tree import ROOT
@@ -33,7 +33,7 @@ async def test_waiting_ends_with_the_condition_or_says_what_was_missing() -> Non
 
 
 @pytest.mark.parametrize("turn", [1, 2])
-async def test_every_test_starts_with_empty_servers(turn: int, client: Redis, cluster: Cluster) -> None:
+async def test_every_test_starts_with_empty_servers(turn: int, client: Redis, cluster: EmbeddedCluster) -> None:
     async with RedisCluster.from_url(cluster.url, protocol=2) as clustered:
         for each in (client, clustered):
             assert [key async for key in each.scan_iter()] == []
@@ -101,7 +101,7 @@ async def test_what_contradicts_itself_is_found_at_the_end_of_any_test(
         assert_sound(redis_url)
 
 
-async def test_the_cluster_has_three_primaries_and_every_slot(cluster: Cluster) -> None:
+async def test_the_cluster_has_three_primaries_and_every_slot(cluster: EmbeddedCluster) -> None:
     async with RedisCluster.from_url(cluster.url, protocol=2) as client:
         assert len(client.get_primaries()) == 3
         owners = set()

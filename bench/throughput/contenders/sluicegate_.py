@@ -1,7 +1,9 @@
 """Sluicegate: `producer URL PART…`; its worker is `sluicegate dispatch`, which finds the handler here. 200 agents take
-turns."""
+turns, and so do as many pools as BENCH_POOLS says."""
 
+import os
 import sys
+from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
@@ -24,14 +26,19 @@ async def handle(path: str, body: bytes, headers: dict[str, str]) -> tuple[int, 
 
 async def produce(url: str, parts: list[str]) -> None:
     agents = [f"agent-{number}" for number in range(work.AGENTS)]
-    async with AsyncProducer(url, pool="bench") as producer:
+    async with AsyncExitStack() as stack:
+        producers = [
+            await stack.enter_async_context(AsyncProducer(url, pool=f"bench-{number}" if number else "bench"))
+            for number in range(int(os.environ.get("BENCH_POOLS", "1")))
+        ]
 
         async def round_trip(number: int, request: dict[str, Any]) -> dict[str, Any]:
+            producer = producers[number % len(producers)]
             reply = await producer.request(PATH, request, agent=agents[number % work.AGENTS])
             return reply.json()  # type: ignore[no-any-return]
 
         async def enqueue(number: int, request: dict[str, Any]) -> None:
-            await producer.submit(PATH, request, agent=agents[number % work.AGENTS])
+            await producers[number % len(producers)].submit(PATH, request, agent=agents[number % work.AGENTS])
 
         await drive(parts, round_trip, enqueue)
 

@@ -1,13 +1,15 @@
-"""The work, the same for all: about 1 kB of JSON there, about 1 kB back, the answer checked against its question.
+"""The work, the same for all: some JSON there, as much back, the answer checked against its question.
 
-Standard library only: it runs in every contender's environment.
+About 1 kB, or as much as BENCH_BODY_BYTES says. Standard library only: it runs in every contender's environment.
 """
 
+import os
 from typing import Any
 
 AGENTS = 200
-CONTENT = "The limit of a provider is shared by all who hold its key. " * 15
-REQUEST_BYTES = 1_000  # about
+SENTENCE = "The limit of a provider is shared by all who hold its key. "
+AROUND_BYTES = 100
+CONTENT = SENTENCE * ((int(os.environ.get("BENCH_BODY_BYTES", "1000")) - AROUND_BYTES) // len(SENTENCE))
 
 
 def make_request(number: int) -> dict[str, Any]:

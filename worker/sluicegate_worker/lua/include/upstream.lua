@@ -2,11 +2,13 @@
 local SECOND_US, MINUTE_US = 1000000, 60000000
 local TERMS = { 'price_us', 'tpm_price_us', 'itpm_price_us', 'otpm_price_us', 'max_in_flight', 'headroom', 'burst_us', 'rpd', 'tpd',
   'reserves_max', 'counts_output', 'held' }
-local NUMBERS = { 'last_slot_us', 'in_flight', 'pause_until_us', 'handed_calls', 'handed_in', 'handed_out', 'settled_in', 'settled_out', 'reported_us',
+-- Numbers first, as many as `NUMBERS` says, then words.
+local FIELDS = { 'last_slot_us', 'in_flight', 'pause_until_us', 'handed_calls', 'handed_in', 'handed_out', 'settled_in', 'settled_out', 'reported_us',
   'decreased_us', 'refused_us', 'refused_in_row', 'peak', 'ramp_us', 'ramp_level', 'open_until_us', 'opened_us', 'closed_us',
-  'failed_in_row', 'day_until_us', 'turn_until_us' }
-local WORDS = { 'pause_reason', 'breaker', 'breaker_reason', 'probe', 'turn' }
-local OF_DIMENSION = { 'tat_us:', 'price_us:', 'last:', 'ceiling:' }
+  'failed_in_row', 'day_until_us', 'turn_until_us', 'tat_us:rpm', 'price_us:rpm', 'last:rpm', 'ceiling:rpm', 'tat_us:tpm', 'price_us:tpm',
+  'last:tpm', 'ceiling:tpm', 'tat_us:itpm', 'price_us:itpm', 'last:itpm', 'ceiling:itpm', 'tat_us:otpm', 'price_us:otpm', 'last:otpm',
+  'ceiling:otpm', 'pause_reason', 'breaker', 'breaker_reason', 'probe', 'turn' }
+local NUMBERS = 37
 -- What lies ahead or behind by the clock, and moves with a clock that is set back.
 local MOMENTS = { 'last_slot_us', 'pause_until_us', 'reported_us', 'decreased_us', 'refused_us', 'ramp_us', 'opened_us', 'open_until_us',
   'closed_us', 'day_until_us' }
@@ -35,15 +37,9 @@ local function read_upstream(name)
   local bucket = read_terms(name)
   bucket.name, bucket.changes, bucket.sends = name, {}, 0
   bucket.max_in_flight = bucket.max_in_flight or math.huge
-  local fields, numbers = {}, {}
-  for _, field in ipairs(NUMBERS) do fields[#fields + 1] = field end
-  for dimension in pairs(bucket.base) do
-    for _, part in ipairs(OF_DIMENSION) do fields[#fields + 1] = part .. dimension end
-  end
-  for at, field in ipairs(fields) do numbers[at] = field end
-  for _, field in ipairs(WORDS) do fields[#fields + 1] = field end
-  local found = redis.call('HMGET', upstream_key(name), unpack(fields))
-  for at, field in ipairs(fields) do bucket[field] = numbers[at] and (tonumber(found[at]) or 0) or found[at] or '' end
+  local found = redis.call('HMGET', upstream_key(name), unpack(FIELDS))
+  for at = 1, NUMBERS do bucket[FIELDS[at]] = found[at] and tonumber(found[at]) or 0 end
+  for at = NUMBERS + 1, #FIELDS do bucket[FIELDS[at]] = found[at] or '' end
   return bucket
 end
 

@@ -1,19 +1,20 @@
-"""A real cluster of three primaries on this machine, started by us."""
+"""A private cluster of three primaries for tests and benchmarks: each an embedded server, gone when we are."""
 
+import time
 from contextlib import ExitStack
 from typing import Self
 
 from redis import Redis
 
-from sluicegate_worker.demo.embedded import HOST, EmbeddedServer
-from support.waiting import wait_until_sync
+from sluicegate_worker.demo.embedded import HOST, START_TIMEOUT_S, EmbeddedServer, EmbeddedServerError
 
 SLOTS = 16_384
 PRIMARIES = 3
+POLL_S = 0.02
 
 
-class Cluster:
-    """`with Cluster() as cluster:` … `cluster.url`, `cluster.nodes`."""
+class EmbeddedCluster:
+    """`with EmbeddedCluster() as cluster:` … `cluster.url`, `cluster.nodes`."""
 
     def __init__(self) -> None:
         self.nodes: list[EmbeddedServer] = []
@@ -45,7 +46,11 @@ class Cluster:
                 client.cluster("ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
             for node in self.nodes[1:]:
                 clients[0].cluster("MEET", HOST, node.port)
-            wait_until_sync(lambda: all(map(_is_complete, clients)), "every node of the cluster knows the others")
+            give_up_at = time.monotonic() + START_TIMEOUT_S
+            while not all(map(_is_complete, clients)):
+                if time.monotonic() > give_up_at:
+                    raise EmbeddedServerError("the nodes of the cluster did not find each other")
+                time.sleep(POLL_S)
 
     def flush(self) -> None:
         for node in self.nodes:

@@ -1,0 +1,67 @@
+"""One load after another, each on a server of its own; what a request costs each time, as medians over the rounds."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from statistics import median
+from typing import NamedTuple
+
+import msgspec
+
+from bench.throughput.contender import Contender
+from bench.throughput.measure import Part, measure
+
+
+class Load(NamedTuple):
+    """`what` it shows, as it is told; the rest is how it is made. `variables` are for the processes' environment."""
+
+    what: str
+    contender: Contender
+    part: str
+    workers: int = 1
+    cluster: bool = False
+    variables: dict[str, str] = {}  # noqa: RUF012  # never changed
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """Of one load: requests a second; microseconds of CPU a request; milliseconds from end to end."""
+
+    what: str
+    rate: float
+    producer_us: float
+    dispatchers_us: float
+    server_us: float
+    p50_ms: float
+    p99_ms: float
+
+
+def run_once(load: Load) -> Part:
+    with _set(load.variables):
+        [part] = measure(load.contender, [load.part], durable=False, workers=load.workers, cluster=load.cluster)
+    return part
+
+
+def describe(load: Load, parts: Sequence[Part]) -> Cost:
+    def us(used: str) -> float:
+        return median(1e6 * float(getattr(part, used)) / part.count for part in parts)
+
+    return Cost(
+        load.what,
+        median(part.count / part.seconds for part in parts),
+        us("producer_s"),
+        us("worker_s"),
+        us("server_s"),
+        median(part.p50_ms for part in parts),
+        median(part.p99_ms for part in parts),
+    )
+
+
+@contextmanager
+def _set(variables: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
