@@ -49,8 +49,16 @@ class Leaser:
         self._concurrency, self._upstreams = concurrency, upstreams
         self._carry_out, self._notice_version = carry_out, notice_version
         self._repairs, self._draining = repairs, draining
+        self._drained: asyncio.Future[Any]
 
     async def run(self) -> None:
+        self._drained = asyncio.ensure_future(self._draining.wait())
+        try:
+            await self._step_until_draining()
+        finally:
+            await end_task(self._drained)
+
+    async def _step_until_draining(self) -> None:
         trouble_s = 0.0
         while not self._draining.is_set():
             try:
@@ -127,11 +135,10 @@ class Leaser:
         await self._store.wait("BLPOP", self._keys.fixed("wake"), max(0.001, round(timeout_s, 3)))
 
     async def _unless_draining(self, wait: Coroutine[Any, Any, None]) -> None:
-        waiting, drained = asyncio.ensure_future(wait), asyncio.ensure_future(self._draining.wait())
+        waiting = asyncio.ensure_future(wait)
         try:
-            await asyncio.wait((waiting, drained), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, self._drained), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            drained.cancel()
             await end_task(waiting)
         if not waiting.cancelled():
             waiting.result()
