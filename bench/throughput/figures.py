@@ -32,6 +32,8 @@ class Figures(Struct, frozen=True):
     server_s: float
     reads: float
     commands: float
+    commands_us: float
+    scripts_us: float
     memory_bytes: float
     of_floor: float | None
     of_best_python: float | None
@@ -72,6 +74,8 @@ def _summarise_one(runs: Sequence[Run], name: str, part: str) -> Figures:
         server_s=1000 * each("server_s"),
         reads=each("reads"),
         commands=each("commands"),
+        commands_us=each("commands_us"),
+        scripts_us=each("scripts_us"),
         memory_bytes=each("memory_bytes"),
         of_floor=_ratio(runs, part, name, {FLOOR}),
         of_best_python=_ratio(runs, part, name, python),

@@ -43,6 +43,8 @@ class Part(Struct, frozen=True):
     server_s: float
     reads: int
     commands: int
+    commands_us: int
+    scripts_us: int
     memory_bytes: int
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from bench.throughput.contender import CONTENDERS
 from bench.throughput.figures import Figures, find_figures
 
+NOTHING_A_S = 10  # what is slower has come to a stop: nothing can be told of one request
 COLUMNS = (
     ("rt/s @1000", "closed:1000", "rate", 0),
     ("@200", "closed:200", "rate", 0),
@@ -23,6 +24,8 @@ COLUMNS = (
     ("server", "closed:1000", "server_s", 3),
     ("reads/rt", "closed:1000", "reads", 2),
     ("commands/rt", "closed:1000", "commands", 1),
+    ("µs in commands", "closed:1000", "commands_us", 0),
+    ("µs in scripts", "closed:1000", "scripts_us", 0),
     ("bytes waiting", "enqueue", "memory_bytes", 0),
 )
 
@@ -37,7 +40,9 @@ def write_table(figures: Sequence[Figures]) -> str:
 
 def _cells(figures: Sequence[Figures], name: str) -> Iterator[str]:
     for _, kind, field, digits in COLUMNS:
-        value: float | None = getattr(find_figures(figures, name, kind), field, None)
+        found = find_figures(figures, name, kind)
+        works = found is not None and (found.rate >= NOTHING_A_S or field == "rate")
+        value: float | None = getattr(found, field) if works else None
         yield "–" if value is None else f"{value:,.{digits}f}"
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Self
 from redis import Redis
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+_SCRIPTS = {"cmdstat_eval", "cmdstat_evalsha"}
 
 
 class Usage(NamedTuple):
@@ -17,7 +18,9 @@ class Usage(NamedTuple):
     worker_s: float
     server_s: float
     reads: int  # of sockets, by the server
-    commands: int  # those inside scripts included
+    commands: int  # those inside scripts included, as in the next
+    commands_us: int  # as the server counts it
+    scripts_us: int  # from a script's begin to its end
     memory_bytes: int
 
     def since(self, before: Self) -> "Usage":
@@ -27,6 +30,8 @@ class Usage(NamedTuple):
             self.server_s - before.server_s,
             self.reads - before.reads,
             self.commands - before.commands,
+            self.commands_us - before.commands_us,
+            self.scripts_us - before.scripts_us,
             self.memory_bytes - before.memory_bytes,
         )
 
@@ -41,13 +46,15 @@ class Server(NamedTuple):
 def read_usage(producer: int, workers: Iterable[int], servers: Sequence[Server]) -> Usage:
     """All servers together."""
     told: list[Any] = [server.redis.info("everything") for server in servers]
-    commands = sum(of["calls"] for stats in told for name, of in stats.items() if name.startswith("cmdstat_"))
+    called = [(name, of) for stats in told for name, of in stats.items() if name.startswith("cmdstat_")]
     return Usage(
         read_cpu_s(producer),
         sum(map(read_cpu_s, workers)),
         sum(read_cpu_s(server.pid) for server in servers),
         sum(stats["total_reads_processed"] for stats in told),
-        commands,
+        sum(of["calls"] for _, of in called),
+        sum(of["usec"] for name, of in called if name not in _SCRIPTS),
+        sum(of["usec"] for name, of in called if name in _SCRIPTS),
         sum(stats["used_memory"] for stats in told),
     )
 

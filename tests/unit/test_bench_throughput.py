@@ -14,8 +14,9 @@ LOADED = "closed:1000:3"
 
 
 def make_part(rate: float, part: str = LOADED) -> Part:
-    """A thousand requests at that rate; each took the producer 1 ms, the worker 2, the server 3, and 4 reads."""
-    return Part(part, 1_000, 1_000 / rate, 1.0, 2.0, 1.0, 2.0, 3.0, 4_000, 5_000, 6_000)
+    """A thousand requests at that rate; each took the producer 1 ms, the worker 2, the server 3, and 4 reads, 5 commands
+    in 6 us, scripts of 7 us and 8 bytes."""
+    return Part(part, 1_000, 1_000 / rate, 1.0, 2.0, 1.0, 2.0, 3.0, 4_000, 5_000, 6_000, 7_000, 8_000)
 
 
 def make_runs(rates: dict[str, list[float]]) -> list[Run]:
@@ -50,11 +51,12 @@ def test_the_best_peer_is_chosen_in_each_round_and_node_stands_apart() -> None:
 def test_what_is_used_is_told_for_each_request() -> None:
     figures = one(make_runs({"sluicegate": [100]}))
     assert (figures.producer_s, figures.worker_s, figures.server_s, figures.cpu_s) == (1, 2, 3, 6)
-    assert (figures.reads, figures.commands, figures.memory_bytes) == (4, 5, 6)
+    assert (figures.reads, figures.commands, figures.commands_us, figures.scripts_us) == (4, 5, 6, 7)
+    assert figures.memory_bytes == 8
 
 
 def test_a_contender_that_answered_nothing_is_shown_with_nothing() -> None:
-    part = Part(LOADED, 0, 3.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4, 5, 6)
+    part = Part(LOADED, 0, 3.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4, 5, 6, 7, 8)
     figures = one([Run(1, "streaq", [part]), *make_runs({"floor-stream": [100]})], "streaq")
     assert (figures.rate, figures.of_floor) == (0, 0)
 
