@@ -14,8 +14,8 @@ LOADED = "closed:1000:3"
 
 
 def make_part(rate: float, part: str = LOADED) -> Part:
-    """A thousand requests at that rate; each took the producer 1 ms, the worker 2, the server 3, and 4 reads, 5 commands
-    in 6 us, scripts of 7 us and 8 bytes."""
+    """A thousand requests at that rate. Each took the producer 1 ms, the worker 2, the server 3, and 4 reads, 5
+    commands of 6 us, scripts of 7 us and 8 bytes."""
     return Part(part, 1_000, 1_000 / rate, 1.0, 2.0, 1.0, 2.0, 3.0, 4_000, 5_000, 6_000, 7_000, 8_000)
 
 
