@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -61,8 +62,7 @@ def read_usage(producer: int, workers: Iterable[int], servers: Sequence[Server])
 
 def read_cpu_s(pid: int) -> float:
     """User and system time of a process, its living children and those that it has waited for."""
-    own = _read_ticks(pid)
-    return own / _TICKS_A_SECOND + sum(read_cpu_s(child) for child in _children(pid))
+    return _read_ticks(pid) / _TICKS_A_SECOND + sum(read_cpu_s(child) for child in _children(pid))
 
 
 def _read_ticks(pid: int) -> int:
@@ -71,8 +71,8 @@ def _read_ticks(pid: int) -> int:
 
 
 def _children(pid: int) -> list[int]:
-    return [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text(encoding="utf-8").split()
-    ]
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            found += map(int, (task / "children").read_text(encoding="utf-8").split())
+    return found

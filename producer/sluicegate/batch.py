@@ -26,6 +26,7 @@ class Batcher(Generic[Row]):
         self._name, self._call, self._size_of = name, call, size_of
         self._queued: list[tuple[Row, asyncio.Future[Any]]] = []
         self._sender: asyncio.Task[None] | None = None
+        self._under_way: asyncio.Future[None] | None = None
 
     def send(self, row: Row) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -33,6 +34,17 @@ class Batcher(Generic[Row]):
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_all(), name=self._name)
         return future
+
+    async def withdraw(self, row: Row) -> bool:
+        """For who waits no longer: False where the row has not left and will not, else True, when its call has
+        ended."""
+        for at, (queued, _) in enumerate(self._queued):
+            if queued is row:
+                del self._queued[at]
+                return False
+        if self._under_way is not None:
+            await asyncio.shield(self._under_way)
+        return True
 
     async def close(self) -> None:
         """Returns when everything that was sent has its answer."""
@@ -44,9 +56,13 @@ class Batcher(Generic[Row]):
             while self._queued:
                 count = self._count_fitting()
                 batch, self._queued = self._queued[:count], self._queued[count:]
-                await self._send(batch)
+                under_way = self._under_way = asyncio.get_running_loop().create_future()
+                try:
+                    await self._send(batch)
+                finally:
+                    under_way.set_result(None)
         finally:
-            self._sender = None
+            self._sender = self._under_way = None
 
     def _count_fitting(self) -> int:
         """How many of the queued rows go together; one always does, whatever its size."""

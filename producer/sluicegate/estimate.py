@@ -147,16 +147,17 @@ def _asked(fields: dict[str, Any]) -> int | None:
     for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
         most = _whole(fields.get(name))
         if most is not None:
-            return _times(most, fields.get("n"), fields.get("best_of"))
+            answers = [number for number in (fields.get("n"), fields.get("best_of")) if number is not None]
+            return _times(most, answers) if answers else most
     gemini = fields.get("generationConfig")
     if isinstance(gemini, dict) and (most := _whole(gemini.get("maxOutputTokens"))) is not None:
-        return _times(most, gemini.get("candidateCount"))
+        return _times(most, [gemini.get("candidateCount")])
     bedrock = fields.get("inferenceConfig")
     return _whole(bedrock.get("maxTokens")) if isinstance(bedrock, dict) else None
 
 
-def _times(most: int, *answers: object) -> int | None:
-    return _whole(most * max([1, *[_whole(number) or 1 for number in answers if number is not None]]))
+def _times(most: int, answers: list[Any]) -> int | None:
+    return _whole(most * max(_whole(number) or 1 for number in answers))
 
 
 def _whole(value: object) -> int | None:

@@ -29,12 +29,33 @@ _log = logging.getLogger("sluicegate.inbox")
 
 
 class Waiter(Struct):
-    """Somebody waits for this outcome: the reply's bytes, or None where it is no longer kept; `ends_at` is by the
-    monotonic clock, `sharers` counts those who wait for it together."""
+    """An outcome that is waited for; `ends_at` is by the monotonic clock, `sharers` counts those who wait for it
+    together."""
 
-    outcome: asyncio.Future[bytes | None]
     ends_at: float
     sharers: int = 0
+    ended: bool = False
+    reply: bytes | None = None
+    error: StoreUnavailable | None = None
+    listeners: list[asyncio.Future[None]] = []
+
+    async def wait(self) -> bytes | None:
+        """The reply's bytes, or None where it is no longer kept. Raises StoreUnavailable when the inbox was closed."""
+        if not self.ended:
+            listener: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self.listeners.append(listener)
+            await listener
+        if self.error is not None:
+            raise self.error
+        return self.reply
+
+    def end(self, reply: bytes | None, error: StoreUnavailable | None = None) -> None:
+        if self.ended:
+            return
+        self.ended, self.reply, self.error = True, reply, error
+        for listener in self.listeners:
+            if not listener.done():
+                listener.set_result(None)
 
 
 class Inbox:
@@ -55,7 +76,7 @@ class Inbox:
         waiter."""
         waiter = self._open.get(request_id)
         if waiter is None:
-            waiter = Waiter(asyncio.get_running_loop().create_future(), time.monotonic() + deadline_s)
+            waiter = Waiter(time.monotonic() + deadline_s)
             self._open[request_id] = waiter
         waiter.sharers += 1
         if self._reader is None:
@@ -70,8 +91,8 @@ class Inbox:
 
     def deliver(self, request_id: str, reply: bytes | None) -> None:
         waiter = self._open.pop(request_id, None)
-        if waiter is not None and not waiter.outcome.done():
-            waiter.outcome.set_result(reply)
+        if waiter is not None:
+            waiter.end(reply)
 
     async def look(self, request_ids: list[str]) -> dict[str, str]:
         """Asks for the outcomes themselves; delivers those that are there and returns the states of the others."""
@@ -96,10 +117,8 @@ class Inbox:
             with contextlib.suppress(StoreUnavailable):  # then it ends by its TTL
                 await self._store.call("DEL", self._key)
         for request_id, waiter in self._open.items():
-            waiter.outcome.set_exception(
-                StoreUnavailable(f"the producer was closed before request {request_id} was answered; it lives on")
-            )
-            waiter.outcome.exception()  # seen, whether anybody still waits or not
+            closed = f"the producer was closed before request {request_id} was answered; it lives on"
+            waiter.end(None, StoreUnavailable(closed))
         self._open.clear()
 
     async def _read_for_ever(self) -> None:

@@ -61,18 +61,16 @@ class PoolClient:
             terms = await self.terms()
             submission = await self._prepare(order, body, peek, agent, terms)
         waiter = self._inbox.expect(submission.id, (submission.deadline_us / _MICRO) or terms.deadline_s)
-        enqueued = self._batcher.send(submission)
         try:
-            answer = await asyncio.shield(enqueued)
+            answer = await self._batcher.send(submission)
             for pause_s in _MENDING_PAUSES_S:
                 if answer[0] != b"broken":
                     break
                 await asyncio.sleep(pause_s)  # a dispatcher mends it meanwhile
-                enqueued = self._batcher.send(submission)
-                answer = await asyncio.shield(enqueued)
+                answer = await self._batcher.send(submission)
         except asyncio.CancelledError:
             self._inbox.forget(submission.id, waiter)
-            await self._withdraw(submission.id, enqueued)
+            await self._withdraw(submission)
             raise
         except Exception:
             self._inbox.forget(submission.id, waiter)
@@ -172,11 +170,11 @@ class PoolClient:
         await self._batcher.close()
         await self._inbox.close()
 
-    async def _withdraw(self, request_id: str, enqueued: asyncio.Future[Answer]) -> None:
-        """The caller left while its request was on the way in: let it arrive, then take it back."""
+    async def _withdraw(self, submission: Submission) -> None:
+        """The caller left while its request was on the way in: it stays here, or is taken back when it has arrived."""
         try:
-            await enqueued
-            await self.cancel(request_id)
+            if await self._batcher.withdraw(submission):
+                await self.cancel(submission.id)
         except Exception:  # noqa: BLE001  # the caller has left
             return  # not accepted, or out of reach: it ends at its deadline
 

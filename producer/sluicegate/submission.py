@@ -122,19 +122,19 @@ def prepare(order: Order, body: bytes, peek: Peek, agent: str | None, terms: Poo
     )
     digest = hashlib.sha256(b"\n".join((method.encode(), path.encode(), body))).hexdigest()[:32]
     return Submission(
-        id=check_name("id", order.id) if order.id is not None else new_id(),
-        agent=check_name("agent", chosen),
-        lane=order.priority,
-        key=check_idempotency_key(order.key) if order.key is not None else "",
-        digest=digest,
-        head=_encode(head),
-        body=body,
-        deadline_us=_microseconds("deadline", order.deadline, low_s=0.001),
-        not_before_us=_microseconds("not_before", order.not_before, low_s=0.0),
-        on_unknown=order.on_unknown,
-        model=(peek.model or "")[:_MODEL_CHARACTERS_MAX],
-        tokens_in=tokens_in,
-        tokens_out=tokens_out,
+        check_name("id", order.id) if order.id is not None else new_id(),
+        check_name("agent", chosen),
+        order.priority,
+        check_idempotency_key(order.key) if order.key is not None else "",
+        digest,
+        _encode(head),
+        body,
+        _microseconds("deadline", order.deadline, low_s=0.001),
+        _microseconds("not_before", order.not_before, low_s=0.0),
+        order.on_unknown,
+        (peek.model or "")[:_MODEL_CHARACTERS_MAX],
+        tokens_in,
+        tokens_out,
     )
 
 

@@ -34,10 +34,10 @@ class Ticket:
         check_timeout(timeout)
         try:
             if timeout is None:
-                blob = await asyncio.shield(self._waiter.outcome)
+                blob = await self._waiter.wait()
             else:
                 async with asyncio.timeout(timeout):  # not wait_for, which before Python 3.12 can lose a cancellation
-                    blob = await asyncio.shield(self._waiter.outcome)
+                    blob = await self._waiter.wait()
         except TimeoutError:
             raise ReplyTimeout(
                 f"request {self.id} was not answered within {timeout} s; it lives on, ask again with result()"

@@ -16,7 +16,7 @@ async def cancel(request_id: str) -> str:
 
 def make_ticket() -> Ticket:
     """Of a request that nobody answers."""
-    return Ticket("one", 1, 0.5, Waiter(asyncio.get_running_loop().create_future(), math.inf), cancel)
+    return Ticket("one", 1, 0.5, Waiter(math.inf), cancel)
 
 
 @pytest.mark.parametrize("timeout", [None, 0, 0.0, 1.5, math.inf])
