@@ -12,6 +12,7 @@ const PAUSE_MS = 5;
 const ENQUEUED_AT_ONCE = 1000;
 const NAME = "bench";
 const KEPT = 5000; // finished jobs: one that were gone could not be waited for
+const EVENTS = 100000; // of the stream that tells of results: of the 10,000 that are kept by default, a slow reader misses some
 const TIMEOUT_MS = 60000;
 const CONTENT = "The limit of a provider is shared by all who hold its key. ".repeat(15);
 
@@ -44,7 +45,7 @@ function report(part, took, ms) {
 }
 
 async function produce() {
-  const queue = new Queue(NAME, { connection: connect() });
+  const queue = new Queue(NAME, { connection: connect(), streams: { events: { maxLen: EVENTS } } });
   const events = new QueueEvents(NAME, { connection: connect(), lastEventId: "0-0" }); // else it misses what ends before its first read
   events.setMaxListeners(0);
   await events.waitUntilReady();
