@@ -1,8 +1,8 @@
 """The figures as Markdown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from bench.throughput.contender import CONTENDERS
+from bench.throughput.contender import CONTENDERS, FLOOR, OURS
 from bench.throughput.figures import Figures, find_figures
 
 NOTHING_A_S = 10  # what is slower has come to a stop: nothing can be told of one request
@@ -30,11 +30,37 @@ COLUMNS = (
 )
 
 
+# In seconds per 1,000. Time in commands and scripts is the server's own, by the clock: where processes wait for a core,
+# that is a little more than its CPU.
+GAP: tuple[tuple[str, Callable[[Figures], float]], ...] = (
+    ("producer: checks, estimate, digest, batching, waiting for the outcome", lambda one: one.producer_s),
+    ("worker: slot, call, judgement, usage, batching", lambda one: one.worker_s),
+    ("server: commands", lambda one: one.commands_us / 1e3),
+    ("server: Lua around them", lambda one: max(0, one.scripts_us - one.commands_us) / 1e3),
+    ("server: sockets and all else", lambda one: one.server_s - max(one.commands_us, one.scripts_us) / 1e3),
+    ("all", lambda one: one.cpu_s),
+)
+
+
 def write_table(figures: Sequence[Figures]) -> str:
     """A line for each contender."""
     names = [name for name in CONTENDERS if any(one.contender == name for one in figures)]
     lines = [_line(["", *(title for title, *_ in COLUMNS)]), "|---|" + "--:|" * len(COLUMNS)]
     lines += [_line([CONTENDERS[name].title, *_cells(figures, name)]) for name in names]
+    return "\n".join(lines) + "\n"
+
+
+def write_gap(figures: Sequence[Figures]) -> str:
+    """Where the CPU of a round trip goes beyond what the floor's transport takes; empty unless both ran."""
+    ours, floor = (find_figures(figures, name, "closed:1000") for name in (OURS, FLOOR))
+    if ours is None or floor is None:
+        return ""
+    rows = [(title, 1e3 * count(ours), 1e3 * count(floor)) for title, count in GAP]
+    lines = [
+        _line(["µs of CPU for a round trip @1000", "ours", "floor: stream", "more"]),
+        "|---|--:|--:|--:|",
+        *(_line([title, f"{mine:,.0f}", f"{its:,.0f}", f"{mine - its:,.0f}"]) for title, mine, its in rows),
+    ]
     return "\n".join(lines) + "\n"
 
 

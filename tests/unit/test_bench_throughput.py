@@ -8,7 +8,7 @@ from bench.throughput.chart import draw_chart
 from bench.throughput.contender import CONTENDERS
 from bench.throughput.figures import Figures, Run, find_figures, summarise
 from bench.throughput.measure import Part
-from bench.throughput.table import COLUMNS, write_table
+from bench.throughput.table import COLUMNS, write_gap, write_table
 
 LOADED = "closed:1000:3"
 
@@ -71,3 +71,14 @@ def test_the_table_has_a_line_for_each_and_a_dash_for_what_was_not_measured() ->
 def test_the_chart_is_xml_with_a_bar_for_each() -> None:
     chart = ElementTree.fromstring(draw_chart(summarise(make_runs({name: [100] for name in CONTENDERS}))))  # noqa: S314  # ours
     assert len(chart.findall(".//{*}rect")) == 1 + len(CONTENDERS)
+
+
+def test_the_gap_to_the_floor_is_told_line_by_line() -> None:
+    """Ours takes 1 ms in the producer, 2 in the worker and 3 in the server, of which 6 us are commands and 1 Lua."""
+    text = write_gap(summarise(make_runs({"sluicegate": [100], "floor-stream": [400]})))
+    assert "| worker: slot, call, judgement, usage, batching | 2,000 | 2,000 | 0 |" in text
+    assert "| server: commands | 6 | 6 | 0 |" in text
+    assert "| server: Lua around them | 1 | 1 | 0 |" in text
+    assert "| server: sockets and all else | 2,993 | 2,993 | 0 |" in text
+    assert "| all | 6,000 | 6,000 | 0 |" in text
+    assert write_gap(summarise(make_runs({"sluicegate": [100]}))) == ""
