@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from bench.throughput.contender import CONTENDERS, FLOOR, OURS
 from bench.throughput.figures import Figures, find_figures
 
-NOTHING_A_S = 10  # what is slower has come to a stop: nothing can be told of one request
+NOTHING_A_S = 100  # what is slower has come to a stop: nothing can be told of one request
 COLUMNS = (
     ("rt/s @1000", "closed:1000", "rate", 0),
     ("@200", "closed:200", "rate", 0),
