@@ -43,6 +43,46 @@ async def test_one_looks_after_the_turn_and_the_others_do_not(bench: Bench) -> N
     assert (await bench.lease("d3")).wait_us < IDLE_US  # now it is the one
 
 
+async def test_who_takes_the_turn_looks_after_it_no_more(bench: Bench) -> None:
+    await bench.submit("ann", 50)
+    await bench.lease("d1")
+    await bench.lease("d2")
+    await bench.pass_on("d1")
+    second = await bench.lease("d2")
+    assert second.verdict == "turn"
+    assert (await bench.lease("d1")).wait_us == second.wait_us + GRACE_US
+    assert (await bench.lease("d3")).wait_us == IDLE_US
+
+
+async def test_who_is_up_for_something_else_looks_after_the_turn_no_more(bench: Bench) -> None:
+    await bench.submit("ann", 50)
+    first = await bench.lease("d1")
+    await bench.lease("d2")
+    assert (await bench.lease("d2", count=0)).verdict == "full"
+    assert (await bench.lease("d3")).wait_us == first.wait_us + GRACE_US
+
+
+async def test_each_turn_is_looked_after(bench: Bench) -> None:
+    """By whoever can take it: who serves another upstream could not."""
+    await bench.apply(make_policy(upstreams=(make_upstream("a"), make_upstream("b"))))
+    await bench.submit("ann", 60)
+    of_a = await bench.lease("d1", upstreams=("a",))
+    of_b = await bench.lease("d2", upstreams=("b",))
+    assert (of_a.verdict, of_b.verdict) == ("turn", "turn")
+    for name, turn, deputy in (("a", of_a, "d3"), ("b", of_b, "d4")):
+        assert (await bench.lease(deputy, upstreams=(name,))).wait_us == turn.wait_us + GRACE_US
+        assert (await bench.lease("d5", upstreams=(name,))).wait_us == IDLE_US
+    assert (await bench.lease("d6")).wait_us == IDLE_US
+
+
+async def test_who_has_the_turn_and_who_looks_after_it_is_no_damage(bench: Bench) -> None:
+    await bench.submit("ann", 50)
+    await bench.lease("d1")
+    await bench.lease("d2")
+    assert await bench.mend() == []
+    assert (await bench.lease("d3")).wait_us == IDLE_US
+
+
 async def test_after_a_goodbye_another_looks_after_the_turn(bench: Bench) -> None:
     await bench.submit("ann", 50)
     first = await bench.lease("d1")

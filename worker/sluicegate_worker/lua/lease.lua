@@ -81,6 +81,7 @@ save_picker()
 save_buckets(now_us)
 send_bells(terms.reply_ttl_ms)
 
+retire(found)
 local verdict, wait_us = 'full', 0
 if company == 'none' then
   verdict, wait_us = 'lone', lease_us / 6

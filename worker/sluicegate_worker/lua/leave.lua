@@ -3,7 +3,7 @@
 leave: a drained dispatcher says goodbye: it is struck from the group, unless it still holds something, and gives up its turns.
 
 KEYS    config      HASH    the pool's policy
-        sched       HASH    who keeps watch and looks after turns, who is chosen for a request that must be alone
+        sched       HASH    who keeps watch, who is chosen for a request that must be alone
         run         STREAM  in flight
         wake        LIST    the token
 ARGV    dispatcher  text    the consumer's name
@@ -12,9 +12,11 @@ RETURNS 1, or 0 where it still holds requests
 ]]
 -- @include keys wake turns
 
-for upstream in each() do give_up_turn(upstream, dispatcher) end
+for upstream in each() do
+  give_up('turn', upstream, dispatcher)
+  give_up('deputy', upstream, dispatcher)
+end
 if redis.call('HGET', sched, 'watch') == dispatcher then redis.call('HDEL', sched, 'watch', 'watch_until_us') end
-if redis.call('HGET', sched, 'deputy') == dispatcher then redis.call('HDEL', sched, 'deputy', 'deputy_until_us') end
 if redis.call('HGET', sched, 'lone_dispatcher') == dispatcher then redis.call('HDEL', sched, 'lone', 'lone_dispatcher', 'lone_until_us') end
 pass_token()
 if redis.call('XPENDING', run, 'dispatchers', '-', '+', 1, dispatcher)[1] then return 0 end

@@ -11,6 +11,6 @@ RETURNS 1
 ]]
 -- @include keys wake turns
 
-for upstream in each() do give_up_turn(upstream, dispatcher) end
+for upstream in each() do give_up('turn', upstream, dispatcher) end
 pass_token()
 return 1

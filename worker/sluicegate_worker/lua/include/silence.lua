@@ -7,10 +7,10 @@ local function turn_back(step_us)
     local upstream = string.match(field, '^price_us:(.+)$')
     if upstream then
       turn_bucket_back(upstream, step_us)
-      redis.call('HDEL', upstream_key(upstream), 'turn', 'turn_until_us')
+      redis.call('HDEL', upstream_key(upstream), 'turn', 'turn_until_us', 'deputy', 'deputy_until_us')
     end
   end
-  redis.call('HDEL', sched, 'asleep_until_us', 'deputy', 'deputy_until_us', 'watch', 'watch_until_us', 'reclaim_at_us', 'roll_call_at_us')
+  redis.call('HDEL', sched, 'asleep_until_us', 'watch', 'watch_until_us', 'reclaim_at_us', 'roll_call_at_us')
 end
 
 -- Returns until when nothing may be reclaimed. A clock that went back counts as a silence.

@@ -1,7 +1,9 @@
--- turns: how a dispatcher gives up the turns that it holds, and who is woken instead.
-local function give_up_turn(upstream, dispatcher)
-  if redis.call('HGET', upstream_key(upstream), 'turn') == dispatcher then
-    redis.call('HDEL', upstream_key(upstream), 'turn', 'turn_until_us')
+-- turns: how a dispatcher gives up what it is for an upstream, and who is woken instead.
+
+-- `role`: turn | deputy, as `watching` has it.
+local function give_up(role, upstream, dispatcher)
+  if redis.call('HGET', upstream_key(upstream), role) == dispatcher then
+    redis.call('HDEL', upstream_key(upstream), role, role .. '_until_us')
   end
 end
 

@@ -2,13 +2,12 @@
 local SECOND_US, MINUTE_US = 1000000, 60000000
 local TERMS = { 'price_us', 'tpm_price_us', 'itpm_price_us', 'otpm_price_us', 'max_in_flight', 'headroom', 'burst_us', 'rpd', 'tpd',
   'reserves_max', 'counts_output', 'held' }
--- Numbers first, as many as `NUMBERS` says, then words.
 local FIELDS = { 'last_slot_us', 'in_flight', 'pause_until_us', 'handed_calls', 'handed_in', 'handed_out', 'settled_in', 'settled_out', 'reported_us',
   'decreased_us', 'refused_us', 'refused_in_row', 'peak', 'ramp_us', 'ramp_level', 'open_until_us', 'opened_us', 'closed_us',
-  'failed_in_row', 'day_until_us', 'turn_until_us', 'tat_us:rpm', 'price_us:rpm', 'last:rpm', 'ceiling:rpm', 'tat_us:tpm', 'price_us:tpm',
-  'last:tpm', 'ceiling:tpm', 'tat_us:itpm', 'price_us:itpm', 'last:itpm', 'ceiling:itpm', 'tat_us:otpm', 'price_us:otpm', 'last:otpm',
-  'ceiling:otpm', 'pause_reason', 'breaker', 'breaker_reason', 'probe', 'turn' }
-local NUMBERS = 37
+  'failed_in_row', 'day_until_us', 'turn_until_us', 'deputy_until_us', 'tat_us:rpm', 'price_us:rpm', 'last:rpm', 'ceiling:rpm',
+  'tat_us:tpm', 'price_us:tpm', 'last:tpm', 'ceiling:tpm', 'tat_us:itpm', 'price_us:itpm', 'last:itpm', 'ceiling:itpm', 'tat_us:otpm',
+  'price_us:otpm', 'last:otpm', 'ceiling:otpm', 'pause_reason', 'breaker', 'breaker_reason', 'probe', 'turn', 'deputy' }
+local WORDS = { pause_reason = true, breaker = true, breaker_reason = true, probe = true, turn = true, deputy = true }
 -- What lies ahead or behind by the clock, and moves with a clock that is set back.
 local MOMENTS = { 'last_slot_us', 'pause_until_us', 'reported_us', 'decreased_us', 'refused_us', 'ramp_us', 'opened_us', 'open_until_us',
   'closed_us', 'day_until_us' }
@@ -38,8 +37,7 @@ local function read_upstream(name)
   bucket.name, bucket.changes, bucket.sends = name, {}, 0
   bucket.max_in_flight = bucket.max_in_flight or math.huge
   local found = redis.call('HMGET', upstream_key(name), unpack(FIELDS))
-  for at = 1, NUMBERS do bucket[FIELDS[at]] = found[at] and tonumber(found[at]) or 0 end
-  for at = NUMBERS + 1, #FIELDS do bucket[FIELDS[at]] = found[at] or '' end
+  for at, field in ipairs(FIELDS) do bucket[field] = WORDS[field] and (found[at] or '') or found[at] and tonumber(found[at]) or 0 end
   return bucket
 end
 

@@ -8,25 +8,40 @@ local function until_expiry_us(terms)
   return next_end and math.max(EXPIRY_STEP_US, next_end - terms.now_us) or math.huge
 end
 
--- One looks whether the turn was let pass, should its holder fail: many that all did would ask more often than there is work.
-local function look_after_turn(until_us, terms)
-  local deputy, deputy_until_us = unpack(redis.call('HMGET', sched, 'deputy', 'deputy_until_us'))
-  if deputy and deputy ~= dispatcher and (tonumber(deputy_until_us) or 0) > terms.now_us then return terms.lease_us / 6 end
-  redis.call('HSET', sched, 'deputy', dispatcher, 'deputy_until_us', until_us)
-  return math.min(until_us - terms.now_us, terms.lease_us / 6)
+-- Who asks is up, and looks after a turn no more unless it is told to again.
+local function retire(found)
+  for _, bucket in ipairs(found) do
+    if bucket.deputy == dispatcher then
+      redis.call('HDEL', upstream_key(bucket.name), 'deputy', 'deputy_until_us')
+      bucket.deputy = ''
+    end
+  end
+end
+
+-- One of those who wait, the deputy, is up when a turn ends, should its holder fail: if all were, they would ask more often than there
+-- is work. Returns how long to wait.
+local function look_after(turns, terms)
+  local wait_us = terms.lease_us / 6
+  for _, bucket in ipairs(turns) do
+    if bucket.deputy == '' or bucket.deputy_until_us <= terms.now_us then
+      redis.call('HSET', upstream_key(bucket.name), 'deputy', dispatcher, 'deputy_until_us', bucket.turn_until_us)
+      wait_us = math.min(wait_us, bucket.turn_until_us - terms.now_us)
+    end
+  end
+  return wait_us
 end
 
 -- Who stays awake: one dispatcher per upstream sleeps until half the horizon is free, the others wait for the token.
 local function keep_turn(found, terms)
-  local until_us = math.huge
+  local held = {} -- turns of others
   local mine = opens_first(found, function(bucket)
     if not has_room(bucket) then return false end
     if bucket.turn == dispatcher or bucket.turn_until_us <= terms.now_us then return true end
-    until_us = math.min(until_us, bucket.turn_until_us)
+    held[#held + 1] = bucket
     return false
   end)
   if not mine then
-    if until_us < math.huge then return 'block', look_after_turn(until_us, terms) end
+    if held[1] then return 'block', look_after(held, terms) end
     return 'block', math.min(terms.lease_us / 6, until_expiry_us(terms)) -- every upstream is full, and nobody is up for the deadlines
   end
   local wait_us = math.max(0, math.min(opens_us(mine) - terms.horizon_us / 2 - terms.now_us, terms.lease_us / 6, until_expiry_us(terms)))
