@@ -26,7 +26,7 @@ class Batcher(Generic[Row]):
         self._name, self._call, self._size_of = name, call, size_of
         self._queued: list[tuple[Row, asyncio.Future[Any]]] = []
         self._sender: asyncio.Task[None] | None = None
-        self._under_way: asyncio.Future[None] | None = None
+        self._under_way: tuple[list[Row], asyncio.Future[list[Any]]] | None = None
 
     def send(self, row: Row) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -35,16 +35,20 @@ class Batcher(Generic[Row]):
             self._sender = asyncio.create_task(self._send_all(), name=self._name)
         return future
 
-    async def withdraw(self, row: Row) -> bool:
-        """For who waits no longer: False where the row has not left and will not, else True, when its call has
-        ended."""
+    async def withdraw(self, row: Row) -> Any:
+        """For who waits no longer: the row's answer, when its call has ended; None where there is none, for the row has
+        not left and will not, or its call failed."""
         for at, (queued, _) in enumerate(self._queued):
             if queued is row:
                 del self._queued[at]
-                return False
-        if self._under_way is not None:
-            await asyncio.shield(self._under_way)
-        return True
+                return None
+        if self._under_way is None:
+            return None
+        rows, ended = self._under_way
+        for sent, answer in zip(rows, await asyncio.shield(ended), strict=False):  # no answers where it failed
+            if sent is row:
+                return answer
+        return None
 
     async def close(self) -> None:
         """Returns when everything that was sent has its answer."""
@@ -56,11 +60,13 @@ class Batcher(Generic[Row]):
             while self._queued:
                 count = self._count_fitting()
                 batch, self._queued = self._queued[:count], self._queued[count:]
-                under_way = self._under_way = asyncio.get_running_loop().create_future()
+                ended: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+                self._under_way = [row for row, _ in batch], ended
+                answers: list[Any] = []
                 try:
-                    await self._send(batch)
+                    answers = await self._send(batch)
                 finally:
-                    under_way.set_result(None)
+                    ended.set_result(answers)
         finally:
             self._sender = self._under_way = None
 
@@ -73,15 +79,17 @@ class Batcher(Generic[Row]):
                 return count
         return min(len(self._queued), _ROWS_MAX)
 
-    async def _send(self, batch: list[tuple[Row, asyncio.Future[Any]]]) -> None:
+    async def _send(self, batch: list[tuple[Row, asyncio.Future[Any]]]) -> list[Any]:
+        """The answers, or none where the call failed."""
         try:
-            answers = await self._call([row for row, _ in batch])
+            answers: list[Any] = await self._call([row for row, _ in batch])
             answered = list(zip(batch, answers, strict=True))
         except Exception as error:  # noqa: BLE001  # it is raised where the answer is awaited
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
-            return
+            return []
         for (_, future), answer in answered:
             if not future.done():
                 future.set_result(answer)
+        return answers

@@ -18,6 +18,7 @@ class Connections:
         self._pool, self._timeout_s = pool, timeout_s
         self._made: list[Any] = []
         self._idle: list[Any] = []
+        self._closed = False
         self._read_as: Any = Redis(connection_pool=pool).response_callbacks
 
     async def execute_command(self, *command: Any) -> Any:
@@ -32,11 +33,15 @@ class Connections:
         except TimeoutError:
             raise RedisTimeoutError(f"no answer within {self._timeout_s:g} s") from None
         finally:
+            if self._closed:  # it was being made then
+                await connection.disconnect()
             self._idle.append(connection)
         read = self._read_as.get(command[0])
         return answer if read is None else read(answer)
 
     async def aclose(self) -> None:
+        """What is under way breaks off; a command whose connection is still being made has its answer first."""
+        self._closed = True
         for connection in self._made:
             with suppress(RedisError, OSError):
                 await connection.disconnect()

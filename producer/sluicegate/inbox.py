@@ -1,8 +1,7 @@
 """How an answer finds the one who waits: one blocking reader for all open requests of a producer on one pool.
 
 The reply key is the truth and the inbox only the bell, so nothing is lost when a notice is: after every broken
-connection,
-every half minute, and when a deadline has passed, the reader looks up the outcomes themselves.
+connection, every half minute, and when a deadline has passed, the reader looks up the outcomes themselves.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ import random
 import time
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from sluicegate.errors import StoreUnavailable
 from sluicegate.keys import PoolKeys
@@ -23,7 +22,9 @@ _BLOCK_S = 2.0
 _SWEEP_S = 30.0
 _OVERDUE_S = 1.0
 _BATCH = 200
-_KEPT_MAX = 200  # notices that were read: to delete each at once would cost as much as to read it
+_KEPT_BYTES_MAX = 65_536  # of replies that were read: to delete each at once would cost as much as to read it
+
+CLOSED = "the producer is closed; use another, or open it again"
 
 _log = logging.getLogger("sluicegate.inbox")
 
@@ -34,28 +35,20 @@ class Waiter(Struct):
 
     ends_at: float
     sharers: int = 0
-    ended: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     reply: bytes | None = None
     error: StoreUnavailable | None = None
-    listeners: list[asyncio.Future[None]] = []
 
     async def wait(self) -> bytes | None:
         """The reply's bytes, or None where it is no longer kept. Raises StoreUnavailable when the inbox was closed."""
-        if not self.ended:
-            listener: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self.listeners.append(listener)
-            await listener
+        await self.ended.wait()
         if self.error is not None:
             raise self.error
         return self.reply
 
     def end(self, reply: bytes | None, error: StoreUnavailable | None = None) -> None:
-        if self.ended:
-            return
-        self.ended, self.reply, self.error = True, reply, error
-        for listener in self.listeners:
-            if not listener.done():
-                listener.set_result(None)
+        self.reply, self.error = reply, error
+        self.ended.set()
 
 
 class Inbox:
@@ -66,14 +59,16 @@ class Inbox:
         self._key = keys.inbox(producer)
         self._open: dict[str, Waiter] = {}
         self._last = "0-0"
-        self._read = 0  # of what the stream still has
+        self._kept_bytes = 0  # of what was read, and the stream still has
         self._swept_at = self._scanned_at = time.monotonic()
         self._reader: asyncio.Task[None] | None = None
         self._closing = False
 
     def expect(self, request_id: str, deadline_s: float) -> Waiter:
         """Call it before the request is sent, so that no answer can come too early. Whoever waits for one id shares a
-        waiter."""
+        waiter. Raises StoreUnavailable when the inbox is closed."""
+        if self._closing:
+            raise StoreUnavailable(CLOSED)
         waiter = self._open.get(request_id)
         if waiter is None:
             waiter = Waiter(time.monotonic() + deadline_s)
@@ -109,8 +104,8 @@ class Inbox:
         return states
 
     async def close(self) -> None:
+        self._closing = True  # a cancellation alone is not enough: under a time-out the client may take it for one
         if self._reader is not None:
-            self._closing = True  # a cancellation alone is not enough: under a time-out the client may take it for one
             while not self._reader.done():
                 self._reader.cancel()
                 await asyncio.wait([self._reader], timeout=0.1)
@@ -145,16 +140,16 @@ class Inbox:
         missing: list[str] = []
         for entry_id, notices in _entries(streams):
             self._last = entry_id.decode()
-            self._read += len(notices)
             for request_id, reply in notices.items():
+                self._kept_bytes += len(request_id) + len(reply)
                 if reply:
                     self.deliver(request_id.decode(), reply)
                 elif request_id.decode() in self._open:
                     missing.append(request_id.decode())
         if missing:
             await self.look(missing)
-        if self._read >= _KEPT_MAX or (self._read and not streams):
-            self._read = 0
+        if self._kept_bytes > _KEPT_BYTES_MAX or (self._kept_bytes and not streams):
+            self._kept_bytes = 0
             milliseconds, _, sequence = self._last.partition("-")
             await self._store.call("XTRIM", self._key, "MINID", f"{milliseconds}-{int(sequence) + 1}")
         await self._look_after_overdue()

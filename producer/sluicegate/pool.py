@@ -17,7 +17,7 @@ from sluicegate.errors import (
     WouldMissDeadline,
 )
 from sluicegate.estimate import Peek
-from sluicegate.inbox import Inbox
+from sluicegate.inbox import CLOSED, Inbox
 from sluicegate.keys import POOLS, PoolKeys
 from sluicegate.script_files import CANCEL, ENQUEUE
 from sluicegate.store import Store
@@ -51,6 +51,7 @@ class PoolClient:
         self._terms: PoolTerms | None = None
         self._version = self._latest_version = b""
         self._reading: asyncio.Task[PoolTerms] | None = None
+        self._closing = False
 
     async def submit(self, order: Order, body: bytes, peek: Peek, agent: str | None) -> Ticket:
         terms = await self.terms()
@@ -61,16 +62,18 @@ class PoolClient:
             terms = await self.terms()
             submission = await self._prepare(order, body, peek, agent, terms)
         waiter = self._inbox.expect(submission.id, (submission.deadline_us / _MICRO) or terms.deadline_s)
+        sent = self._batcher.send(submission)
         try:
-            answer = await self._batcher.send(submission)
+            answer = await sent
             for pause_s in _MENDING_PAUSES_S:
                 if answer[0] != b"broken":
                     break
                 await asyncio.sleep(pause_s)  # a dispatcher mends it meanwhile
-                answer = await self._batcher.send(submission)
+                sent = self._batcher.send(submission)
+                answer = await sent
         except asyncio.CancelledError:
             self._inbox.forget(submission.id, waiter)
-            await self._withdraw(submission)
+            await self._take_back(submission, sent)
             raise
         except Exception:
             self._inbox.forget(submission.id, waiter)
@@ -122,7 +125,7 @@ class PoolClient:
 
     async def _read_terms(self) -> PoolTerms:
         until = time.monotonic() + POOL_WAIT_S
-        while True:
+        while not self._closing:
             version, policy = await self._store.call("HMGET", self._keys.fixed("config"), "version", "policy")
             if version is not None:
                 break
@@ -132,6 +135,8 @@ class PoolClient:
                     "start a dispatcher or run `sluicegate pool apply`"
                 )
             await asyncio.sleep(_POOL_POLL_S)
+        else:
+            raise StoreUnavailable(CLOSED)
         try:
             self._terms, self._version = _decode_terms(policy), version
             self._latest_version = version
@@ -164,16 +169,18 @@ class PoolClient:
         return answer[1:]
 
     async def close(self) -> None:
+        self._closing = True
         if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
+            await asyncio.gather(self._reading, return_exceptions=True)  # who waits for it hears of the end
         await self._batcher.close()
         await self._inbox.close()
 
-    async def _withdraw(self, submission: Submission) -> None:
-        """The caller left while its request was on the way in: it stays here, or is taken back when it has arrived."""
+    async def _take_back(self, submission: Submission, sent: asyncio.Future[Answer]) -> None:
+        """The caller left while its request was on the way in: it stays here, or is cancelled when it has arrived. What
+        it only joined is another call's, and lives on."""
         try:
-            if await self._batcher.withdraw(submission):
+            answer = await self._batcher.withdraw(submission) if sent.cancelled() else sent.result()
+            if answer is not None and answer[0] in (b"waiting", b"delayed") and answer[-1] != b"joined":
                 await self.cancel(submission.id)
         except Exception:  # noqa: BLE001  # the caller has left
             return  # not accepted, or out of reach: it ends at its deadline

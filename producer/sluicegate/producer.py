@@ -11,8 +11,9 @@ from typing import Any, Self, Unpack
 
 import msgspec
 
-from sluicegate.errors import InvalidRequest, UnknownRequest
+from sluicegate.errors import InvalidRequest, StoreUnavailable, UnknownRequest
 from sluicegate.estimate import read_peek
+from sluicegate.inbox import CLOSED
 from sluicegate.keys import POOLS
 from sluicegate.names import check_name
 from sluicegate.pool import POOL_WAIT_S, PoolClient
@@ -31,8 +32,8 @@ class AsyncProducer:
     replies.
 
     `pool` may be left out where each body names a `model`; `agent` may come with each call. What is missing is taken
-    from
-    `SLUICEGATE_REDIS_URL`, `SLUICEGATE_POOL` and `SLUICEGATE_AGENT`. Raises StoreUnavailable when Redis cannot be used.
+    from `SLUICEGATE_REDIS_URL`, `SLUICEGATE_POOL` and `SLUICEGATE_AGENT`. Raises
+    StoreUnavailable when Redis cannot be used.
     """
 
     def __init__(self, redis_url: str | None = None, *, pool: str | None = None, agent: str | None = None) -> None:
@@ -45,19 +46,25 @@ class AsyncProducer:
         self._models: dict[str, list[str]] = {}
         self._models_read_at = float("-inf")
         self._withdrawals: set[asyncio.Task[Any]] = set()
+        self._closing = False
 
     async def __aenter__(self) -> Self:
         await self._store.__aenter__()
+        self._closing = False
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._withdrawals:
-            await asyncio.wait(self._withdrawals)
-        for pool in self._pools.values():
-            await pool.close()
-        await self._store.__aexit__(kind, error, trace)
+        self._closing = True
+        try:
+            if self._withdrawals:
+                await asyncio.wait(self._withdrawals)
+            for pool in self._pools.values():
+                await pool.close()
+        finally:
+            self._pools.clear()
+            await self._store.__aexit__(kind, error, trace)
 
     async def request(self, path: str, body: Any, **options: Unpack[Options]) -> Reply:
         """Submits and waits for the reply; cancelling the task that waits cancels the request.
@@ -104,6 +111,8 @@ class AsyncProducer:
 
     def _client(self, pool: str) -> PoolClient:
         client = self._pools.get(pool)
+        if self._closing:
+            raise StoreUnavailable(CLOSED)
         if client is None:
             client = self._pools[pool] = PoolClient(self._store, pool, self._name)
         return client

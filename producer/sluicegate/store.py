@@ -181,7 +181,8 @@ def _pool(url: str, reply_timeout_s: float | None) -> ConnectionPool:
             socket_connect_timeout=_CONNECT_TIMEOUT_S,
             health_check_interval=20,
         )
-    except ValueError as error:
+        pool.make_connection()  # type: ignore[no-untyped-call]  # not opened: it refuses options that it does not know
+    except (ValueError, TypeError) as error:
         raise InvalidRequest(f"the Redis URL {_place_of(url)} is not usable: {error}") from error
     pool.connection_class = with_fast_packing(pool.connection_class)
     return pool

@@ -3,11 +3,16 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 
-from sluicegate import AsyncProducer, InvalidRequest, StoreUnavailable
+from sluicegate import AsyncProducer, InvalidRequest, StoreUnavailable, Ticket
+from sluicegate.connections import Connections
+from sluicegate.inbox import Inbox
+from sluicegate.keys import PoolKeys
+from sluicegate.store import Store
 from sluicegate_worker import Dispatcher
 from sluicegate_worker.demo.embedded import EmbeddedServer, find_free_port
 from support.leaks import assert_at_rest
@@ -16,7 +21,7 @@ from support.restarting import RestartingServer
 from support.served_pool import PATH, POOL, apply_settings
 from support.stored import holding_writes, send, watch_commands
 from support.upstream import Upstream, answer, once
-from support.waiting import wait_until
+from support.waiting import let_others_run, wait_until
 
 PASSWORD = "hunter2-planted"  # noqa: S105  # it opens nothing
 
@@ -65,6 +70,59 @@ async def test_a_reply_of_any_size_comes_whole(
     assert all(reply.body == body for reply in replies)
     async with AsyncProducer(redis_url, pool=POOL) as other:
         assert await other.result(replies[0].id) == replies[0]
+
+
+@pytest.mark.usefixtures("at_rest")
+async def test_replies_that_were_read_take_no_room_for_long(
+    client: Redis, dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer
+) -> None:
+    upstream.behaviour = answer(body=b"x" * 7_000)
+    most = 0
+    for _ in range(40):  # one after the other, so that the reader never sees an empty inbox for two seconds
+        await producer.request(PATH, chat())
+        [inbox] = [key async for key in client.scan_iter("sg:{chat}:inbox:*")]
+        notices: list[Any] = await client.xrange(inbox) or []
+        most = max(most, sum(len(reply) for _, notice in notices for reply in notice.values()))
+    assert 7_000 <= most <= 65_536 + 2 * 7_500
+
+
+async def test_requests_that_begin_while_a_producer_closes_have_an_answer(client: Redis, redis_url: str) -> None:
+    await apply_settings(make_settings(redis_url))
+    for turns in range(30):
+        async with AsyncProducer(redis_url, pool=POOL, agent="ann") as producer:
+            calls = [asyncio.create_task(producer.submit(PATH, chat(), agent=f"a{n}")) for n in range(5)]
+            await let_others_run(turns)
+        calls.append(asyncio.create_task(producer.submit(PATH, chat())))
+        async with asyncio.timeout(10):
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(outcomes.pop(), StoreUnavailable)
+        assert all(isinstance(outcome, Ticket | StoreUnavailable) for outcome in outcomes), outcomes
+
+
+async def test_a_closed_inbox_takes_nobody(redis_url: str) -> None:
+    async with Store(redis_url) as store:
+        inbox = Inbox(store, PoolKeys(POOL), "p1")
+        await inbox.close()
+        with pytest.raises(StoreUnavailable, match="the producer is closed; use another, or open it again"):
+            inbox.expect("r1", 5)
+
+
+@pytest.mark.usefixtures("at_rest")
+async def test_a_producer_can_be_opened_again(redis_url: str, dispatcher: Dispatcher) -> None:
+    producer = AsyncProducer(redis_url, pool=POOL, agent="ann")
+    for _ in range(2):
+        async with producer, asyncio.timeout(20):
+            assert (await producer.request(PATH, chat())).status == 200
+
+
+async def test_a_connection_that_is_made_while_all_are_closed_is_closed_too(client: Redis, redis_url: str) -> None:
+    pool = ConnectionPool.from_url(redis_url, protocol=2, client_name="late")
+    connections = Connections(pool, 10)
+    command = asyncio.create_task(connections.execute_command("PING"))
+    await let_others_run(1)  # it has begun to connect
+    await connections.aclose()
+    assert await command in (True, b"PONG")
+    assert [one for one in await client.client_list() if one["name"] == "late"] == []
 
 
 @pytest.mark.usefixtures("at_rest")
@@ -151,7 +209,15 @@ async def test_an_unreachable_server_is_named_without_its_password(caplog: pytes
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("url", ["nonsense", "http://user:hunter2-planted@x/0", "redis://:hunter2-planted@x:port/0"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "http://user:hunter2-planted@x/0",
+        "redis://:hunter2-planted@x:port/0",
+        "redis://:hunter2-planted@x/0?timeout=3",
+    ],
+)
 async def test_a_wrong_url_is_refused(url: str) -> None:
     with pytest.raises(InvalidRequest, match="Redis URL") as refused:
         async with AsyncProducer(url, pool=POOL):

@@ -119,6 +119,23 @@ async def test_cancelling_a_task_on_its_way_in_cancels_its_request(
         await producer.result("r1", timeout=15)
 
 
+@pytest.mark.parametrize("again", [{"id": "r1"}, {"key": "k"}])
+async def test_cancelling_who_submits_again_leaves_what_was_accepted(
+    client: Redis, redis_url: str, producer: AsyncProducer, again: dict[str, str]
+) -> None:
+    await apply_settings(make_settings(redis_url))
+    ticket = await producer.submit(PATH, chat(), **again)  # type: ignore[arg-type]
+    async with holding_writes(client) as held:
+        task = asyncio.create_task(producer.request(PATH, chat(), **again))  # type: ignore[arg-type]
+        await wait_until(held, "it is at the server again")
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(ReplyTimeout, match="it is waiting"):
+        await producer.result(ticket.id)
+    await ticket.cancel()
+
+
 async def test_what_was_submitted_outlives_the_task_that_waits(
     dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer
 ) -> None:

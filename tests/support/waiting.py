@@ -31,6 +31,12 @@ def wait_until_sync(predicate: Callable[[], object], description: str, timeout_s
         time.sleep(POLL_S)
 
 
+async def let_others_run(turns: int) -> None:
+    """That many turns of the event loop, for what has to happen at every possible moment of something else."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
 def make_alarm(after_s: float) -> Callable[[], bool]:
     """A predicate that turns true after that time, for what has to last a while: a standstill, a stretch of load."""
     rings_at = time.monotonic() + after_s

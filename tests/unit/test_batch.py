@@ -97,6 +97,47 @@ async def test_who_does_not_wait_any_more_disturbs_nobody() -> None:
     assert await calls.batcher.send((3,)) == 6
 
 
+async def test_what_is_withdrawn_in_time_is_never_sent() -> None:
+    calls = Calls()
+    calls.gate.clear()
+    rows: list[Row] = [(1,), (2,), (3,)]
+    first = calls.batcher.send(rows[0])
+    await calls.started.wait()
+    calls.batcher.send(rows[1]).cancel()
+    third = calls.batcher.send(rows[2])
+    assert await calls.batcher.withdraw(rows[1]) is None
+    calls.gate.set()
+    assert (await first, await third) == (2, 6)
+    assert calls.batches == [[(1,)], [(3,)]]
+
+
+async def test_what_is_withdrawn_too_late_has_its_answer() -> None:
+    calls = Calls()
+    calls.gate.clear()
+    rows: list[Row] = [(1,), (2,), (3,)]
+    futures = [calls.batcher.send(row) for row in rows]
+    await calls.started.wait()
+    futures[1].cancel()
+    withdrawing = asyncio.create_task(calls.batcher.withdraw(rows[1]))
+    calls.gate.set()
+    assert await withdrawing == 4
+    assert await calls.batcher.withdraw(rows[1]) is None  # nothing is under way any more
+
+
+async def test_what_is_withdrawn_from_a_call_that_fails_has_no_answer() -> None:
+    calls = Calls()
+    calls.gate.clear()
+    rows: list[Row] = [(1,), (-1,)]
+    futures = [calls.batcher.send(row) for row in rows]
+    await calls.started.wait()
+    futures[0].cancel()
+    withdrawing = asyncio.create_task(calls.batcher.withdraw(rows[0]))
+    calls.gate.set()
+    assert await withdrawing is None
+    with pytest.raises(ValueError, match="a bad batch"):
+        await futures[1]
+
+
 async def test_closing_waits_for_what_was_sent() -> None:
     calls = Calls()
     await calls.batcher.close()

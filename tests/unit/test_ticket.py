@@ -1,6 +1,7 @@
 """How long a caller waits for a reply: any time from nothing, or for ever."""
 
 import asyncio
+import gc
 import math
 
 import pytest
@@ -31,6 +32,15 @@ async def test_what_is_no_time_to_wait_is_refused(timeout: float) -> None:
     async with asyncio.timeout(10):  # with nan, asyncio itself would never be done
         with pytest.raises(InvalidRequest, match="timeout is a number of seconds from 0"):
             await make_ticket().reply(timeout)
+
+
+async def test_who_gave_up_leaves_nothing_behind() -> None:
+    ticket = make_ticket()
+    for _ in range(100):
+        with pytest.raises(ReplyTimeout):
+            await ticket.reply(0.0001)
+    gc.collect()
+    assert sum(isinstance(one, asyncio.Future) for one in gc.get_objects()) < 50
 
 
 async def test_no_time_is_a_time() -> None:

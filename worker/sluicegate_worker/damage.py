@@ -14,7 +14,8 @@ from sluicegate_worker.script_terms import TEXTS, script_fields
 _KEYS_AT_ONCE = 1000
 # All else are numbers.
 _TEXTS = re.compile(
-    rb"watch|silent|lone|lone_dispatcher|turn|deputy|pause_reason|breaker|breaker_reason|probe|(cell|hour|model):.*", re.DOTALL
+    rb"watch|silent|lone|lone_dispatcher|turn|deputy|pause_reason|breaker|breaker_reason|probe|(cell|hour|model):.*",
+    re.DOTALL,
 )
 _FRACTION = re.compile(rb"_us\Z|_us:|_credit\Z|_share\Z|\A(peak|pace|outlook|ramp_level)\Z|\A(last|ceiling|headroom):")
 _NEVER_NEGATIVE = (b"waiting", b"waiting_cost", b"bytes", b"in_flight")

@@ -28,7 +28,7 @@ EACH    id              text    UUIDv7
         tokens_in       int     as the producer estimates them
         tokens_out      int     the most that the answer may have; -1: the caller does not say
 RETURNS "no pool", or the policy's version and per request {answer, id, …}:
-        waiting|delayed|in_flight, position, eta_us · final, reply · conflict · too_large, limit · too_many_tokens, tokens, limit
+        waiting|delayed|in_flight, position, eta_us[, joined: it was accepted before] · final, reply · conflict · too_large, limit · too_many_tokens, tokens, limit
         agent_full|pool_full, retry_after_us · would_miss, eta_us, retry_after_us
         broken, what Redis said: dispatchers are told to mend it
 ]]
@@ -80,7 +80,8 @@ local function known(id, digest)
   local stream = split_place(place)
   local position, eta_us = estimate(lane, length_of(lane, agent), tonumber(cost) or 0)
   join_watchers(id, watchers or '', producer)
-  return { STATES[stream] or 'waiting', id, stream == 'backlog' and position or 0, stream == 'backlog' and eta_us or 0 }
+  if stream ~= 'backlog' then position, eta_us = 0, 0 end
+  return { STATES[stream] or 'waiting', id, position, eta_us, 'joined' }
 end
 
 local SOONEST_US, LATEST_US = 1000000, 60000000
