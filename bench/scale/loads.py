@@ -16,18 +16,19 @@ _HEAD, _POOL = SETTINGS.split("[pools.bench]")
 def load_dispatchers(seconds: float) -> list[Load]:
     """The rate is the policy's, so that all have the same work."""
     ours = make_ours(SETTINGS.replace("rpm = 60_000_000", f"rpm = {RPM}"))
-    return [Load(f"{count} dispatchers", ours, f"closed:{OUTSTANDING}:{seconds:g}", count) for count in DISPATCHERS]
+    return [
+        Load(_count(count, "dispatcher"), ours, f"closed:{OUTSTANDING}:{seconds:g}", count) for count in DISPATCHERS
+    ]
 
 
 def load_bodies(seconds: float) -> list[Load]:
     """As fast as it goes, there and back."""
-    ours = make_ours(SETTINGS.replace("[pools.bench]\n", "[pools.bench]\nmax_request_bytes = 2_000_000\n"))
+    settings = SETTINGS.replace("[pools.bench]\n", "[pools.bench]\nmax_request_bytes = 2_000_000\n")
     return [
         Load(
             f"{size:,} bytes",
-            ours,
+            make_ours(settings, BENCH_BODY_BYTES=str(size)),
             f"closed:{min(OUTSTANDING, BODIES_AT_ONCE_BYTES // size)}:{seconds:g}",
-            variables={"BENCH_BODY_BYTES": str(size)},
         )
         for size in BODY_BYTES
     ]
@@ -37,14 +38,17 @@ def load_pools(seconds: float) -> list[Load]:
     """As fast as it goes; one dispatcher serves all pools."""
     return [
         Load(
-            f"{count} pools",
-            make_ours(_HEAD + "".join(_name_pool(number) for number in range(count))),
+            _count(count, "pool"),
+            make_ours(_HEAD + "".join(_name_pool(number) for number in range(count)), BENCH_POOLS=str(count)),
             f"closed:{OUTSTANDING}:{seconds:g}",
             cluster=True,
-            variables={"BENCH_POOLS": str(count)},
         )
         for count in POOLS
     ]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _name_pool(number: int) -> str:

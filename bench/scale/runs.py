@@ -1,8 +1,6 @@
 """One load after another, each on a server of its own; what a request costs each time, as medians over the rounds."""
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
@@ -13,14 +11,13 @@ from bench.throughput.measure import Part, measure
 
 
 class Load(NamedTuple):
-    """`what` it shows, as it is told; the rest is how it is made. `variables` are for the processes' environment."""
+    """`what` it shows, as it is told; the rest is how it is made."""
 
     what: str
     contender: Contender
     part: str
     workers: int = 1
     cluster: bool = False
-    variables: dict[str, str] = {}  # noqa: RUF012  # never changed
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -36,8 +33,7 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 def run_once(load: Load) -> Part:
-    with _set(load.variables):
-        [part] = measure(load.contender, [load.part], durable=False, workers=load.workers, cluster=load.cluster)
+    [part] = measure(load.contender, [load.part], durable=False, workers=load.workers, cluster=load.cluster)
     return part
 
 
@@ -54,14 +50,3 @@ def describe(load: Load, parts: Sequence[Part]) -> Cost:
         median(part.p50_ms for part in parts),
         median(part.p99_ms for part in parts),
     )
-
-
-@contextmanager
-def _set(variables: dict[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

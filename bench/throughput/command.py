@@ -1,6 +1,7 @@
 """`scripts/bench throughput`: the contenders in turn, round after round, and what came of it."""
 
 import random
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import click
 import msgspec
 
 from bench.throughput.chart import draw_chart
-from bench.throughput.contender import CONTENDERS
+from bench.throughput.contender import CONTENDERS, INSTALL
 from bench.throughput.figures import Figures, Run, summarise
 from bench.throughput.measure import MeasureError, measure
 from bench.throughput.table import write_gap, write_table
@@ -43,18 +44,34 @@ def command(
 
     One producer process, one worker process, 1 kB there and 1 kB back, a handler that answers at once.
     """
-    runs = list(_run_all(chosen or tuple(CONTENDERS), rounds, seconds, seed, durable=aof))
+    names = chosen or tuple(CONTENDERS)
+    _install([name for name in names if CONTENDERS[name].is_peer])
+    runs = list(_run_all(names, rounds, seconds, seed, durable=aof))
+    if not runs:
+        raise click.ClickException("no contender came to an end: what each said is above")
     document = Document(seed, aof, runs, summarise(runs))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         name = "throughput-aof" if aof else "throughput"
-        (out / f"{name}.md").write_text(_write(document.figures), encoding="utf-8")
+        (out / f"{name}.md").write_text(write_figures(document.figures), encoding="utf-8")
         (out / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
         (out / f"{name}.svg").write_text(draw_chart(document.figures), encoding="utf-8")
-    click.echo(msgspec.json.encode(document).decode() if as_json else _write(document.figures))
+    click.echo(msgspec.json.encode(document).decode() if as_json else write_figures(document.figures))
 
 
-def _write(figures: Sequence[Figures]) -> str:
+def _install(peers: Sequence[str]) -> None:
+    """Each into an environment of its own, once."""
+    if not peers:
+        return
+    try:
+        subprocess.run([INSTALL, *peers], check=True)
+    except subprocess.CalledProcessError:
+        raise click.ClickException(
+            f"{', '.join(peers)} cannot be installed: what is missing is said above; choose others by --contender"
+        ) from None
+
+
+def write_figures(figures: Sequence[Figures]) -> str:
     return "\n".join(part for part in (write_table(figures), write_gap(figures)) if part)
 
 

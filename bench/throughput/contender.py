@@ -1,11 +1,14 @@
 """Who is measured: how each one's worker and producer are started, and what it is called."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "contenders"
+INSTALL = HERE / "peers" / "install"
 ENVIRONMENTS = HERE.parents[1] / ".venv-peers"
 
 SETTINGS = """\
@@ -29,7 +32,8 @@ tpm = 60_000_000_000
 
 class Contender(NamedTuple):
     """`worker` and `producer` are command lines, in which {url}, {settings} and {provider} are filled in; the parts of
-    the work are appended to the latter. Without a `worker` the producer does all itself."""
+    the work are appended to the latter. Without a `worker` the producer does all itself. `variables` are added to the
+    environment of both."""
 
     name: str
     title: str
@@ -38,9 +42,10 @@ class Contender(NamedTuple):
     ready: str = "ready"  # what its worker says when it takes work
     is_peer: bool = False
     settings: str = SETTINGS
+    variables: Mapping[str, str] = MappingProxyType({})
 
 
-def make_ours(settings: str = SETTINGS) -> Contender:
+def make_ours(settings: str = SETTINGS, **variables: str) -> Contender:
     return Contender(
         "sluicegate",
         "**Sluicegate**",
@@ -48,6 +53,7 @@ def make_ours(settings: str = SETTINGS) -> Contender:
         (sys.executable, f"{PROGRAMS}/sluicegate_.py", "producer", "{url}"),
         ready=" serves ",
         settings=settings,
+        variables=variables,
     )
 
 

@@ -6,9 +6,10 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from msgspec import Struct
@@ -71,13 +72,13 @@ def measure(
             pids = []
             for number in range(workers if contender.worker else 0):
                 words = folder / f"worker-{number}"
-                worker = working.enter_context(running(contender.worker, names, words))
+                worker = working.enter_context(running(contender.worker, names, words, contender.variables))
                 keep_on(core, worker.pid)
                 _wait_until_ready(worker, contender, words)
                 pids.append(worker.pid)
             its_core = None if pids else core
-            parts = _produce(contender.producer, names, folder, served, servers, pids, its_core)
-        return parts + _produce(contender.producer, names, folder, enqueued, servers, ())
+            parts = _produce(contender, names, folder, served, servers, pids, its_core)
+        return parts + _produce(contender, names, folder, enqueued, servers, ())
 
 
 def _start(stack: ExitStack, *, durable: bool, cluster: bool) -> list[EmbeddedServer]:
@@ -87,7 +88,7 @@ def _start(stack: ExitStack, *, durable: bool, cluster: bool) -> list[EmbeddedSe
 
 
 def _produce(
-    command: Sequence[str],
+    contender: Contender,
     names: dict[str, str],
     folder: Path,
     parts: Sequence[str],
@@ -98,10 +99,9 @@ def _produce(
     found: list[Part] = []
     if not parts:
         return found
-    with running((*command, *parts), names, folder / "producer", subprocess.PIPE) as producer:
+    command, words = (*contender.producer, *parts), folder / "producer"
+    with running(command, names, words, contender.variables, subprocess.PIPE) as producer, _killing(producer):
         keep_on(core, producer.pid)
-        hung = threading.Timer(PARTS_S, producer.kill)
-        hung.start()
         before: Usage | None = None
         for line in producer.stdout or ():
             event = json.loads(line)
@@ -110,12 +110,20 @@ def _produce(
                 before = usage
             elif before is not None:
                 found.append(_describe(event, usage.since(before)))
-        hung.cancel()
     if len(found) != len(parts):
-        raise MeasureError(
-            f"the producer ended after {len(found)} of {len(parts)} parts: {_last_words(folder / 'producer')}"
-        )
+        raise MeasureError(f"the producer ended after {len(found)} of {len(parts)} parts: {_last_words(words)}")
     return found
+
+
+@contextmanager
+def _killing(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """What still runs after `PARTS_S` hangs."""
+    hung = threading.Timer(PARTS_S, process.kill)
+    hung.start()
+    try:
+        yield
+    finally:
+        hung.cancel()
 
 
 def keep_on(core: int | None, pid: int) -> None:
@@ -132,11 +140,15 @@ def _describe(event: dict[str, Any], used: Usage) -> Part:
 
 @contextmanager
 def running(
-    command: Sequence[str], names: dict[str, str], words: Path, stdout: int | None = None
+    command: Sequence[str],
+    names: Mapping[str, str],
+    words: Path,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    stdout: int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """What it says goes to the file `words`; where `stdout` is PIPE, only what it says on stderr."""
     line = [word.format(**names) for word in command]
-    environment = read_plain_environment() | {"PYTHONPATH": str(PROGRAMS), "PYTHONUNBUFFERED": "1"}
+    environment = {**read_plain_environment(), "PYTHONPATH": str(PROGRAMS), "PYTHONUNBUFFERED": "1", **variables}
     with words.open("wb") as out:
         process = spawn(line, env=environment, stdout=stdout or out, stderr=out)
         try:
