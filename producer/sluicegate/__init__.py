@@ -10,10 +10,12 @@ from sluicegate.errors import (
     RequestDead,
     SluicegateError,
     StoreUnavailable,
+    StreamBroken,
     UnknownRequest,
     WouldMissDeadline,
 )
 from sluicegate.producer import AsyncProducer
+from sluicegate.stream import ReplyStream
 from sluicegate.ticket import Ticket
 from sluicegate.wire import Reply
 
@@ -23,11 +25,13 @@ __all__ = [
     "DeadlineExceeded",
     "InvalidRequest",
     "Reply",
+    "ReplyStream",
     "ReplyTimeout",
     "RequestCancelled",
     "RequestDead",
     "SluicegateError",
     "StoreUnavailable",
+    "StreamBroken",
     "Ticket",
     "UnknownRequest",
     "WouldMissDeadline",

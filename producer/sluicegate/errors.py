@@ -4,6 +4,7 @@
     ├─ InvalidRequest        the caller's own: bad name, body, path, pool or setting; nothing was accepted
     ├─ BacklogFull           no room now; `retry_after_s` says when to come back
     ├─ WouldMissDeadline     it would not be sent in time; `eta_s` says how long, `retry_after_s` when to come back
+    ├─ StreamBroken          a streamed answer broke off after its first byte; it is not begun again
     ├─ DeadlineExceeded      accepted, but not answered in time; never sent after its deadline
     ├─ RequestDead           given up, in the dead letters; `reason`, `status`, `last_error`
     ├─ RequestCancelled      cancelled before it was answered
@@ -45,6 +46,10 @@ class WouldMissDeadline(SluicegateError):
 
 class DeadlineExceeded(SluicegateError):
     """The deadline passed before the provider answered."""
+
+
+class StreamBroken(SluicegateError):
+    """A streamed answer broke off: what came of it came, and no more will."""
 
 
 class RequestDead(SluicegateError):

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from sluicegate.errors import StoreUnavailable
 from sluicegate.keys import PoolKeys
+from sluicegate.pieces import Pieces
 from sluicegate.script_files import WATCH
 from sluicegate.store import Store
 
@@ -22,7 +23,8 @@ _BLOCK_S = 2.0
 _SWEEP_S = 30.0
 _OVERDUE_S = 1.0
 _BATCH = 200
-_KEPT_BYTES_MAX = 65_536  # of replies that were read: to delete each at once would cost as much as to read it
+_KEPT_BYTES_MAX = 65_536  # of what was read: to delete each entry at once would cost as much as to read it
+_KEPT_ENTRIES_MAX = 32  # streams are held back by how many entries there are, read or not
 
 CLOSED = "the producer is closed; use another, or open it again"
 
@@ -36,12 +38,17 @@ class Waiter(Struct):
     ends_at: float
     sharers: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    streams: list[Pieces] = []
     reply: bytes | None = None
     error: StoreUnavailable | None = None
 
     async def wait(self) -> bytes | None:
         """The reply's bytes, or None where it is no longer kept. Raises StoreUnavailable when the inbox was closed."""
         await self.ended.wait()
+        return self.result()
+
+    def result(self) -> bytes | None:
+        """The same, once it has `ended`."""
         if self.error is not None:
             raise self.error
         return self.reply
@@ -49,6 +56,8 @@ class Waiter(Struct):
     def end(self, reply: bytes | None, error: StoreUnavailable | None = None) -> None:
         self.reply, self.error = reply, error
         self.ended.set()
+        for pieces in self.streams:
+            pieces.changed.set()
 
 
 class Inbox:
@@ -59,7 +68,7 @@ class Inbox:
         self._key = keys.inbox(producer)
         self._open: dict[str, Waiter] = {}
         self._last = "0-0"
-        self._kept_bytes = 0  # of what was read, and the stream still has
+        self._kept_entries = self._kept_bytes = 0  # of what was read, and the stream still has
         self._swept_at = self._scanned_at = time.monotonic()
         self._reader: asyncio.Task[None] | None = None
         self._closing = False
@@ -140,19 +149,33 @@ class Inbox:
         missing: list[str] = []
         for entry_id, notices in _entries(streams):
             self._last = entry_id.decode()
-            for request_id, reply in notices.items():
-                self._kept_bytes += len(request_id) + len(reply)
-                if reply:
-                    self.deliver(request_id.decode(), reply)
-                elif request_id.decode() in self._open:
-                    missing.append(request_id.decode())
+            self._kept_entries += 1
+            for name, value in notices.items():
+                self._kept_bytes += len(name) + len(value)
+                request_id, _, at = name.decode().partition(":")
+                if at:
+                    self._add_piece(request_id, at, value)
+                elif value:
+                    self.deliver(request_id, value)
+                elif request_id in self._open:
+                    missing.append(request_id)
         if missing:
             await self.look(missing)
-        if self._kept_bytes > _KEPT_BYTES_MAX or (self._kept_bytes and not streams):
-            self._kept_bytes = 0
+        full = self._kept_bytes > _KEPT_BYTES_MAX or self._kept_entries >= _KEPT_ENTRIES_MAX
+        if full or (self._kept_entries and not streams):
+            self._kept_entries = self._kept_bytes = 0
             milliseconds, _, sequence = self._last.partition("-")
             await self._store.call("XTRIM", self._key, "MINID", f"{milliseconds}-{int(sequence) + 1}")
         await self._look_after_overdue()
+
+    def _add_piece(self, request_id: str, at: str, piece: bytes) -> None:
+        waiter = self._open.get(request_id)
+        attempt, _, offset = at.partition(":")
+        try:
+            for pieces in waiter.streams if waiter is not None else ():
+                pieces.add(int(attempt), int(offset), piece)
+        except ValueError as error:
+            _log.warning("a piece of request %s in pool %s cannot be read: %s", request_id, self._keys.pool, error)
 
     async def _look_after_overdue(self) -> None:
         now = time.monotonic()

@@ -20,6 +20,7 @@ A pool's keys carry the hash tag `{<pool>}`, so that they share one slot of a cl
     reply:<id>               STRING            settle, bury, expire, cancel   TTL: deadline or outcome + `reply_ttl_s`
     key:<agent>:<key>        STRING            enqueue                        TTL: as its reply
     inbox:<producer>         STREAM             settle … add, the producer trims TTL: renewed by each notice
+    alive:<producer>         STRING            the producer                   TTL: 10 s, renewed while it streams
     upstream:<name>          HASH              lease, settle, retry           never: bucket, pause, what is in flight
     flying                   HASH agent → n    lease, settle, retry           empty when nothing is in flight
     spent:<window>           HASH agent → n    lease, settle                  TTL: a minute after its window of time
@@ -54,6 +55,7 @@ TYPES = {  # the table's first two columns, for what has to check them
     "reply:<id>": "string",
     "key:<agent>:<key>": "string",
     "inbox:<producer>": "stream",
+    "alive:<producer>": "string",
     "upstream:<name>": "hash",
     "flying": "hash",
     "spent:<window>": "hash",
@@ -97,6 +99,9 @@ class PoolKeys:
 
     def inbox(self, producer: str) -> str:
         return f"{self.prefix}inbox:{producer}"
+
+    def alive(self, producer: str) -> str:
+        return f"{self.prefix}alive:{producer}"
 
     def idempotency(self, agent: str, key: str) -> str:
         return f"{self.prefix}key:{agent}:{key}"

@@ -17,12 +17,15 @@ from sluicegate.errors import (
     WouldMissDeadline,
 )
 from sluicegate.estimate import Peek
-from sluicegate.inbox import CLOSED, Inbox
+from sluicegate.inbox import CLOSED, Inbox, Waiter
 from sluicegate.keys import POOLS, PoolKeys
+from sluicegate.liveness import Liveness
+from sluicegate.pieces import Pieces
 from sluicegate.script_files import CANCEL, ENQUEUE
 from sluicegate.store import Store
+from sluicegate.stream import OpenStream
 from sluicegate.submission import Order, PoolTerms, prepare, takes_model
-from sluicegate.ticket import Ticket
+from sluicegate.ticket import Ticket, quietly_cancel
 from sluicegate.wire import Reply, Submission
 
 POOL_WAIT_S = 10.0
@@ -48,20 +51,44 @@ class PoolClient:
         self._producer = producer
         self._batcher: Batcher[Submission] = Batcher(f"enqueue to {pool}", self._enqueue, lambda row: len(row.body))
         self._inbox = Inbox(store, self._keys, producer)
+        self._liveness = Liveness(store, self._keys, producer)
         self._terms: PoolTerms | None = None
         self._version = self._latest_version = b""
         self._reading: asyncio.Task[PoolTerms] | None = None
         self._closing = False
 
     async def submit(self, order: Order, body: bytes, peek: Peek, agent: str | None) -> Ticket:
-        terms = await self.terms()
+        submission, deadline_s = await self._prepare(order, body, peek, agent)
+        waiter = self._inbox.expect(submission.id, deadline_s)
+        return await self._hand_in(order, submission, waiter)
+
+    async def stream(self, order: Order, body: bytes, peek: Peek, agent: str | None) -> OpenStream:
+        """The same for an answer that is passed on while it comes; somebody must say that this producer lives."""
+        submission, deadline_s = await self._prepare(order, body, peek, agent, self._producer)
+        pieces = Pieces()
         try:
-            submission = await self._prepare(order, body, peek, agent, terms)
-        except InvalidRequest:
-            self._version = b""  # the policy may have changed since its terms were read
-            terms = await self.terms()
-            submission = await self._prepare(order, body, peek, agent, terms)
-        waiter = self._inbox.expect(submission.id, (submission.deadline_us / _MICRO) or terms.deadline_s)
+            await self._liveness.begin()
+            waiter = self._inbox.expect(submission.id, deadline_s)
+            waiter.streams.append(pieces)
+            try:
+                ticket = await self._hand_in(order, submission, waiter)
+            finally:
+                waiter.streams.remove(pieces)
+        except BaseException:
+            self._liveness.end()
+            raise
+        ticket.waiter.streams.append(pieces)  # another, where the key was another request's
+
+        async def close() -> None:
+            self._liveness.end()
+            ticket.waiter.streams.remove(pieces)
+            if not ticket.waiter.ended.is_set():
+                self._inbox.forget(ticket.id, ticket.waiter)
+                await quietly_cancel(ticket)
+
+        return OpenStream(ticket.id, ticket.waiter, pieces, close)
+
+    async def _hand_in(self, order: Order, submission: Submission, waiter: Waiter) -> Ticket:
         sent = self._batcher.send(submission)
         try:
             answer = await sent
@@ -146,10 +173,25 @@ class PoolClient:
             ) from error
         return self._terms
 
-    async def _prepare(self, order: Order, body: bytes, peek: Peek, agent: str | None, terms: PoolTerms) -> Submission:
+    async def _prepare(
+        self, order: Order, body: bytes, peek: Peek, agent: str | None, stream_to: str | None = None
+    ) -> tuple[Submission, float]:
+        """With its deadline in seconds from now."""
+        terms = await self.terms()
+        try:
+            submission = await self._check(order, body, peek, agent, terms, stream_to)
+        except InvalidRequest:
+            self._version = b""  # the policy may have changed since its terms were read
+            terms = await self.terms()
+            submission = await self._check(order, body, peek, agent, terms, stream_to)
+        return submission, (submission.deadline_us / _MICRO) or terms.deadline_s
+
+    async def _check(
+        self, order: Order, body: bytes, peek: Peek, agent: str | None, terms: PoolTerms, stream_to: str | None
+    ) -> Submission:
         if not terms.takes(peek.model):
             raise InvalidRequest(await self._wrong_pool(peek.model, terms))
-        return prepare(order, body, peek, agent, terms)
+        return prepare(order, body, peek, agent, terms, stream_to)
 
     async def _enqueue(self, submissions: list[Submission]) -> list[Any]:
         """Enqueue is idempotent by id, so a call whose reply was lost is simply made again."""
@@ -173,6 +215,7 @@ class PoolClient:
         if self._reading is not None:
             await asyncio.gather(self._reading, return_exceptions=True)  # who waits for it hears of the end
         await self._batcher.close()
+        await self._liveness.close()
         await self._inbox.close()
 
     async def _take_back(self, submission: Submission, sent: asyncio.Future[Answer]) -> None:

@@ -12,15 +12,16 @@ from typing import Any, Self, Unpack
 import msgspec
 
 from sluicegate.errors import InvalidRequest, StoreUnavailable, UnknownRequest
-from sluicegate.estimate import read_peek
+from sluicegate.estimate import Peek, read_peek
 from sluicegate.inbox import CLOSED
 from sluicegate.keys import POOLS
 from sluicegate.names import check_name
 from sluicegate.pool import POOL_WAIT_S, PoolClient
 from sluicegate.settings import resolve_settings
 from sluicegate.store import Store
+from sluicegate.stream import OpenStream, ReplyStream
 from sluicegate.submission import Options, Order, encode_body, takes_model
-from sluicegate.ticket import Ticket, check_timeout
+from sluicegate.ticket import Ticket, check_timeout, quietly_cancel
 from sluicegate.wire import Reply
 
 _POOLS_FRESH_S = 10.0
@@ -76,7 +77,7 @@ class AsyncProducer:
         try:
             return await ticket.reply()
         except asyncio.CancelledError:
-            withdrawal = asyncio.ensure_future(_quietly_cancel(ticket))
+            withdrawal = asyncio.ensure_future(quietly_cancel(ticket))
             self._withdrawals.add(withdrawal)
             withdrawal.add_done_callback(self._withdrawals.discard)
             raise
@@ -89,11 +90,24 @@ class AsyncProducer:
         BacklogFull or WouldMissDeadline when it is not accepted, StoreUnavailable when that is not known (the same
         `id` makes it safe to try again).
         """
-        order = Order(path=path, body=body, **options)
-        encoded = encode_body(body)
-        peek = read_peek(encoded, path)
+        order, encoded, peek = _read(path, body, options)
         pool = self._client(self._pool or await self._pool_of(peek.model))
         return await pool.submit(order, encoded, peek, self._agent)
+
+    def stream(self, path: str, body: Any, **options: Unpack[Options]) -> ReplyStream:
+        """The answer as bytes while it comes, as the provider sends them: `async for chunk in producer.stream(…)`.
+
+        The body asks for it in the provider's words (`"stream": true`); what it does not stream comes as a whole, and
+        so does an answer that is no success. Leaving the loop, or cancelling its task, cancels the request and with it
+        the call. Takes what `submit` takes.
+        """
+        order, encoded, peek = _read(path, body, options)
+
+        async def submit() -> OpenStream:
+            pool = self._client(self._pool or await self._pool_of(peek.model))
+            return await pool.stream(order, encoded, peek, self._agent)
+
+        return ReplyStream(submit)
 
     async def result(self, id: str, timeout: float = 0) -> Reply:
         """The reply of a request submitted by any process, waiting `timeout` seconds for it; until the reply's time
@@ -151,11 +165,9 @@ class AsyncProducer:
         return self._models
 
 
-async def _quietly_cancel(ticket: Ticket) -> None:
-    try:
-        await ticket.cancel()
-    except Exception:  # noqa: BLE001  # the caller has left
-        return  # out of reach or gone: it ends at its deadline
+def _read(path: str, body: Any, options: Options) -> tuple[Order, bytes, Peek]:
+    order, encoded = Order(path=path, body=body, **options), encode_body(body)
+    return order, encoded, read_peek(encoded, path)
 
 
 def _producer_name() -> str:

@@ -93,9 +93,11 @@ def encode_body(body: Any) -> bytes:
         raise InvalidRequest(f"the body cannot be written as JSON: {error}") from error
 
 
-def prepare(order: Order, body: bytes, peek: Peek, agent: str | None, terms: PoolTerms) -> Submission:
+def prepare(
+    order: Order, body: bytes, peek: Peek, agent: str | None, terms: PoolTerms, stream_to: str | None = None
+) -> Submission:
     """Checks the order against the pool's terms. Raises InvalidRequest with the cure; the server checks what may have
-    changed."""
+    changed. `stream_to`: the producer that gets the answer while it comes."""
     chosen = agent if order.agent is None else order.agent
     if chosen is None:
         raise InvalidRequest("name the agent: AsyncProducer(agent=…), request(…, agent=…) or SLUICEGATE_AGENT")
@@ -119,6 +121,7 @@ def prepare(order: Order, body: bytes, peek: Peek, agent: str | None, terms: Poo
         model=peek.model,
         headers=_headers(order.headers),
         tokens=tokens_in + max(0, tokens_out) if tokens is None else tokens,
+        stream_to=stream_to,
     )
     digest = hashlib.sha256(b"\n".join((method.encode(), path.encode(), body))).hexdigest()[:32]
     return Submission(

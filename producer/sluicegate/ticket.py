@@ -1,9 +1,10 @@
 """A ticket: the proof that a request was accepted, and the way to its reply."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
-from sluicegate.errors import InvalidRequest, ReplyTimeout, UnknownRequest
+from sluicegate.errors import InvalidRequest, ReplyTimeout
 from sluicegate.inbox import Waiter
 from sluicegate.wire import Reply, open_reply
 
@@ -23,7 +24,8 @@ class Ticket:
         self.id = request_id
         self.position = position
         self.eta_s = eta_s
-        self._waiter, self._cancel = waiter, cancel
+        self.waiter = waiter  # ours, not for callers
+        self._cancel = cancel
 
     def __repr__(self) -> str:
         return f"Ticket(id={self.id!r}, position={self.position}, eta_s={self.eta_s:.3f})"
@@ -34,19 +36,23 @@ class Ticket:
         check_timeout(timeout)
         try:
             if timeout is None:
-                blob = await self._waiter.wait()
+                blob = await self.waiter.wait()
             else:
                 async with asyncio.timeout(timeout):  # not wait_for, which before Python 3.12 can lose a cancellation
-                    blob = await self._waiter.wait()
+                    blob = await self.waiter.wait()
         except TimeoutError:
             raise ReplyTimeout(
                 f"request {self.id} was not answered within {timeout} s; it lives on, ask again with result()"
             ) from None
-        if blob is None:
-            raise UnknownRequest(f"request {self.id} has ended and its reply is no longer kept")
         return open_reply(self.id, blob)
 
     async def cancel(self) -> str:
         """Ends the request and returns its final state: cancelled, or ok, dead or expired where that was there
         first."""
         return await self._cancel(self.id)
+
+
+async def quietly_cancel(ticket: Ticket) -> None:
+    """For who has left: out of reach or gone, it ends at its deadline."""
+    with contextlib.suppress(Exception):
+        await ticket.cancel()

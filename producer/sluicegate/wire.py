@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from sluicegate.errors import DeadlineExceeded, RequestCancelled, RequestDead, StoreUnavailable
+from sluicegate.errors import DeadlineExceeded, RequestCancelled, RequestDead, StoreUnavailable, UnknownRequest
 
 Priority = Literal["interactive", "batch"]
 OnUnknown = Literal["retry", "dead"]
@@ -29,7 +29,15 @@ class RequestHead(Struct, omit_defaults=True):
     model: str | None = None
     headers: dict[str, str] = {}
     tokens: int | None = None
+    stream_to: str | None = None  # the producer whose inbox gets the answer while it comes
     v: int = 1
+
+
+class StreamHead(Struct):
+    """What precedes the first piece of a streamed answer, as a line of JSON."""
+
+    status: int
+    headers: dict[str, str]
 
 
 class ReplyHead(Struct, omit_defaults=True):
@@ -111,8 +119,11 @@ def split_reply(blob: bytes) -> tuple[ReplyHead, bytes]:
         ) from error
 
 
-def open_reply(request_id: str, blob: bytes) -> Reply:
-    """The reply, or the error that the outcome is: DeadlineExceeded, RequestCancelled or RequestDead."""
+def open_reply(request_id: str, blob: bytes | None) -> Reply:
+    """The reply, or the error that the outcome is: DeadlineExceeded, RequestCancelled or RequestDead; UnknownRequest
+    for None."""
+    if blob is None:
+        raise UnknownRequest(f"request {request_id} has ended and its reply is no longer kept")
     head, body = split_reply(blob)
     if head.state == "expired":
         last = f"; its last call: {head.error}" if head.error else ""

@@ -14,12 +14,13 @@ from sluicegate.store import Store
 from sluicegate_worker import Dispatcher
 from sluicegate_worker.attempt import MISSED_S, Attempts, Target
 from sluicegate_worker.clock import StoreClock
+from sluicegate_worker.loops.relayer import Relayer
 from sluicegate_worker.policy_settings import Policy
 from sluicegate_worker.repairs import Repairs
 from sluicegate_worker.rows import Leased, read_grant
 from sluicegate_worker.script_files import LEASE
 from sluicegate_worker.settings import policy_of
-from sluicegate_worker.upstream.call import Answer, Call
+from sluicegate_worker.upstream.call import Answer, Call, Listener
 from support.pools import QUICK_RETRY, chat, make_settings
 from support.served_pool import PATH, POOL, apply_settings
 from support.stored import send
@@ -40,7 +41,7 @@ class Recorder:
         self.calls: list[Call] = []
         self.has_a_bug = False
 
-    async def call(self, call: Call) -> Answer:
+    async def call(self, call: Call, listener: Listener | None = None) -> Answer:  # noqa: ARG002  # a whole
         self.calls.append(call)
         if self.has_a_bug:
             raise ZeroDivisionError
@@ -57,7 +58,9 @@ class Hand:
         self._store, self.clock, self.upstream = store, StoreClock(), Recorder()
         targets = {"a": Target(self.upstream, "openai", TIMEOUT_S, {})}
         repairs = Repairs(store, KEYS, self._notice_version)
-        self._attempts = Attempts(store, KEYS, "d1", self.clock, targets, repairs, asyncio.Event())
+        self._attempts = Attempts(
+            store, KEYS, "d1", self.clock, targets, Relayer(store, KEYS), repairs, asyncio.Event()
+        )
         self._attempts.policy = policy
 
     async def lease(self) -> Leased:

@@ -50,7 +50,7 @@ async def test_what_a_key_is_called_and_of_what_type_stands_in_one_table(bench: 
     async for key in bench.redis.scan_iter(match="sg:{chat}:*"):
         found[key.split(":")[2]] = (await bench.redis.type(key)).upper()
     assert {name: table.get(name) for name in found} == found
-    assert set(table) - set(found) <= {"idle", "spent"}
+    assert set(table) - set(found) <= {"idle", "spent", "alive"}
 
 
 def test_the_table_and_what_checks_it_say_the_same() -> None:

@@ -32,7 +32,7 @@ _PRODUCER, _WORKER = files("sluicegate") / "lua", files("sluicegate_worker") / "
 _OF_PRODUCER = ("enqueue", "watch", "cancel")
 _OF_WORKER = (
     "apply", "lease", "pass", "exchange", "renew", "settle", "retry", "bury", "leave", "snapshot", "show", "replay",
-    "drop", "retry_now", "hold",
+    "drop", "retry_now", "hold", "relay",
 )  # fmt: skip
 SCRIPTS = {name: Script(_PRODUCER, name, clock=CLOCK) for name in _OF_PRODUCER} | {
     name: Script(_WORKER, name, clock=CLOCK) for name in _OF_WORKER

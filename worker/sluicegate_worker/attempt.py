@@ -6,27 +6,33 @@ import logging
 import time
 from collections.abc import Mapping
 from random import Random
+from typing import Any
 
 import msgspec
 
 from sluicegate.batch import Batcher
 from sluicegate.errors import InvalidRequest, StoreUnavailable
 from sluicegate.keys import PoolKeys
+from sluicegate.names import check_name
 from sluicegate.paths import resolve_path
 from sluicegate.store import Store
 from sluicegate.wire import REQUEST_HEADERS, ReplyHead, RequestHead, encode_reply
 from sluicegate_worker.clock import StoreClock
-from sluicegate_worker.outcome import Bury, Outcome, Retry, Settle
+from sluicegate_worker.loops.relayer import Relayer
+from sluicegate_worker.outcome import Bury, Cut, Outcome, Retry, Settle
 from sluicegate_worker.persistence import Persistence
 from sluicegate_worker.policy import judge_answer, judge_failure
 from sluicegate_worker.policy_settings import Policy
 from sluicegate_worker.redaction import redact
+from sluicegate_worker.relay import NobodyWaits, Relay
 from sluicegate_worker.repairs import Repairs
 from sluicegate_worker.rows import BuryRow, ExchangeRow, Leased, RetryRow, SettleRow
 from sluicegate_worker.script_files import EXCHANGE
+from sluicegate_worker.upstream.accounting import Spent, read_spent
 from sluicegate_worker.upstream.call import Answer, Call, Caller, CallFailed
 from sluicegate_worker.upstream.classify import read_usage
-from sluicegate_worker.upstream.lessons import write_reported, write_usage
+from sluicegate_worker.upstream.events import count_streamed_tokens, read_streamed_usage
+from sluicegate_worker.upstream.lessons import write_reported, write_spent, write_usage
 from sluicegate_worker.upstream.rename import rename_model
 from sluicegate_worker.upstream.reply_headers import passed_headers
 
@@ -59,11 +65,12 @@ class Attempts:
         name: str,
         clock: StoreClock,
         targets: Mapping[str, Target],
+        relayer: Relayer,
         repairs: Repairs,
         draining: asyncio.Event,
     ) -> None:
         self._store, self._keys, self._name = store, keys, name
-        self._clock, self._targets, self._draining = clock, targets, draining
+        self._clock, self._targets, self._relayer, self._draining = clock, targets, relayer, draining
         self._persistence = Persistence(store, keys, repairs, draining)
         self._exchange: Batcher[ExchangeRow] = Batcher("exchange", self._exchange_slots)
         self._random = Random()
@@ -79,7 +86,11 @@ class Attempts:
             await self._conclude(leased, Bury("undecodable", f"its head is not readable: {error}"), None, 0.0, 0.0)
             return
         try:
-            await self._send(leased, head)
+            if head.stream_to is None:
+                await self._send(leased, head, None)
+            else:
+                with self._relayer.open(leased, head.stream_to) as relay:
+                    await self._send(leased, head, relay)
         except StoreUnavailable as error:
             _log.error("request %s stays in flight for another to take back, for Redis is away: %s", leased.id, error)
         except Exception:  # noqa: BLE001  # one request's trouble is not the others'
@@ -93,9 +104,15 @@ class Attempts:
         """Checked again here, beside the key: what is read from Redis must not lead the key anywhere else."""
         head = _decode_head(leased.head)
         resolve_path(head.method, head.path, (self._targets[leased.upstream].provider,))
+        if head.stream_to is not None:
+            check_name("producer", head.stream_to)
         return head
 
-    async def _send(self, leased: Leased, head: RequestHead) -> None:
+    async def _send(self, leased: Leased, head: RequestHead, relay: Relay | None) -> None:
+        """`relay` passes the answer on while it comes."""
+        if relay is not None and not await self._relayer.is_wanted(relay):
+            await self._conclude(leased, Cut(sent=False), None, 0.0, 0.0)
+            return
         slot = await self._wait_for_slot(leased)
         if slot is None:
             return
@@ -111,18 +128,23 @@ class Attempts:
             await self._conclude(leased, late, None, 0.0, 0.0)
             return
         answer: Answer | None = None
+        outcome: Outcome
         try:
-            answer = await target.caller.call(self._make_call(leased, head, target, timeout_s))
+            answer = await self._call(target, self._make_call(leased, head, target, timeout_s), relay)
             now_s = self._clock.store_us_of(time.monotonic()) / _MICRO
             outcome = judge_answer(answer, leased.attempts, leased.sends, self.policy.retry, now_s, self._random)
+        except NobodyWaits:
+            outcome, answer = Cut(), Answer(0, {}, bytes(relay.body if relay else b""))
         except CallFailed as failure:
-            cut = failure.kind == "timeout" and timeout_s < target.timeout_s
-            outcome = (
-                Retry(0, False, "cut at its deadline")
-                if cut
-                else judge_failure(failure, leased.attempts, self.policy.retry, self._random)
-            )
+            if failure.kind == "timeout" and timeout_s < target.timeout_s:
+                outcome = Retry(0, False, "cut at its deadline")
+            else:
+                rules, begun = self.policy.retry, relay is not None and relay.begun
+                outcome = judge_failure(failure, leased.attempts, rules, self._random, begun=begun)
         await self._conclude(leased, outcome, answer, sent_at, time.monotonic() - sent_at)
+
+    async def _call(self, target: Target, call: Call, relay: Relay | None) -> Answer:
+        return await (target.caller.call(call) if relay is None else relay.listen(target.caller.call(call, relay)))
 
     async def _wait_for_slot(self, leased: Leased) -> float | Retry | None:
         """The slot's time once it has come, None where the request is no longer ours, or Retry to hand it back."""
@@ -187,7 +209,7 @@ class Attempts:
             head.status, head.headers, head.usage = (
                 answer.status,
                 passed_headers(answer.headers),
-                read_usage(answer.body),
+                _read_usage(answer),
             )
             row = self._settle_row(leased, answer, head)
             if await self._persistence.settle(row) == "late":
@@ -197,6 +219,9 @@ class Attempts:
             await self._persistence.retry(self._retry_row(leased, outcome))
         elif isinstance(outcome, Bury):
             await self._persistence.bury(self._bury_row(leased, outcome, head))
+        elif isinstance(outcome, Cut):
+            used = self._count_cut(leased, answer) if answer is not None else "0 0 0 0"
+            await self._persistence.settle(SettleRow(leased.fence, leased.id, leased.upstream, b"", used, ""))
 
     def _report_fault(self, upstream: str, outcome: Retry) -> None:
         """Once in a while, however many calls were under way when it began."""
@@ -216,6 +241,12 @@ class Attempts:
             write_usage(provider, head.usage, leased.asked_out) if good else "",
             write_reported(provider, answer.headers, now_s) if good else "",
         )
+
+    def _count_cut(self, leased: Leased, answer: Answer) -> str:
+        """What a call had used when it was cut: what the provider has said of it, and the text that had come."""
+        spent = read_spent(read_streamed_usage(answer.body)) or Spent(leased.tokens_in, 0, 0)
+        spent = spent._replace(tokens_out=max(spent.tokens_out, count_streamed_tokens(answer.body)))
+        return write_spent(self._targets[leased.upstream].provider, spent, leased.asked_out)
 
     def _retry_row(self, leased: Leased, outcome: Retry) -> RetryRow:
         return RetryRow(
@@ -256,3 +287,10 @@ class Attempts:
             "error": redact(error),
         }
         return _encode(note)
+
+
+def _read_usage(answer: Answer) -> dict[str, Any] | None:
+    """What the provider says that it used, wherever it says it."""
+    if answer.headers.get("content-type", "").startswith("text/event-stream"):
+        return read_streamed_usage(answer.body)
+    return read_usage(answer.body)

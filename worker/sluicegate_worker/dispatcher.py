@@ -17,6 +17,7 @@ from sluicegate_worker.clock import StoreClock
 from sluicegate_worker.flights import Flights
 from sluicegate_worker.loops.ending import end_task
 from sluicegate_worker.loops.leaser import Leaser
+from sluicegate_worker.loops.relayer import Relayer
 from sluicegate_worker.loops.renewer import Renewer
 from sluicegate_worker.policy_settings import Policy
 from sluicegate_worker.registry import apply_policy, read_policy
@@ -110,6 +111,7 @@ class PoolDispatcher:
         self._version = 0
         self._attempts: Attempts
         self._leaser: Leaser
+        self._relayer: Relayer
         self._renewer: Renewer
 
     async def open(self) -> None:
@@ -122,7 +124,10 @@ class PoolDispatcher:
         clock = StoreClock()
         flights = Flights()
         repairs = Repairs(self._store, self._keys, self._notice_version)
-        self._attempts = Attempts(self._store, self._keys, self._name, clock, targets, repairs, self._draining)
+        self._relayer = Relayer(self._store, self._keys)
+        self._attempts = Attempts(
+            self._store, self._keys, self._name, clock, targets, self._relayer, repairs, self._draining
+        )
         self._leaser = Leaser(
             self._store,
             self._keys,
@@ -137,7 +142,13 @@ class PoolDispatcher:
             self._draining,
         )
         self._renewer = Renewer(
-            self._store, self._keys, self._name, flights, lambda: self._attempts.policy.lease_s, self._draining
+            self._store,
+            self._keys,
+            self._name,
+            flights,
+            self._relayer,
+            lambda: self._attempts.policy.lease_s,
+            self._draining,
         )
         try:
             await self._notice_version(None)
@@ -147,11 +158,13 @@ class PoolDispatcher:
 
     async def run(self) -> None:
         renewing = asyncio.create_task(self._renewer.run(), name=f"renewer of {self._pool}")
+        relaying = asyncio.create_task(self._relayer.run(), name=f"relayer of {self._pool}")
         try:
             await self._leaser.run()
             await self._leaser.finish()
         finally:
             await end_task(renewing)
+            await end_task(relaying)
         try:
             await LEAVE(self._store, self._keys, (self._name,), [(name,) for name in self._callers])
         except StoreUnavailable as error:  # nothing depends on the goodbye: its turns end by themselves

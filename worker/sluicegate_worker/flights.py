@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 
-from sluicegate_worker.rows import Leased, RenewRow
+from sluicegate_worker.rows import Leased
 
 
 class Flights:
@@ -41,8 +41,8 @@ class Flights:
         self._held[leased.fence] = leased, task
         task.add_done_callback(lambda _: self._end(leased.fence))
 
-    def rows(self) -> list[RenewRow]:
-        return [RenewRow(leased.fence, leased.id, leased.upstream) for leased, _ in self._held.values()]
+    def held(self) -> list[Leased]:
+        return [leased for leased, _ in self._held.values()]
 
     def id_of(self, fence: str) -> str | None:
         """The request's id, or None where it has ended meanwhile."""

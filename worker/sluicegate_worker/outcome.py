@@ -37,4 +37,10 @@ class Bury(Struct, frozen=True):
     status: int | None = None
 
 
-Outcome = Settle | Retry | Bury
+class Cut(Struct, frozen=True):
+    """Nobody waits for the answer any more: the call was ended. `sent` says whether it had begun."""
+
+    sent: bool = True
+
+
+Outcome = Settle | Retry | Bury | Cut

@@ -9,7 +9,8 @@
    that they never come back together.
 3. When the attempts are used up the request is dead (`attempts`). An answer that is too large, or a redirect, would be
    the same again, so it is dead at once.
-4. Its deadline bounds all of it: the script that delays a request answers it as expired once that has passed.
+4. What has begun to be streamed to its agent is not called again: when it breaks off, the request is dead.
+5. Its deadline bounds all of it: the script that delays a request answers it as expired once that has passed.
 """
 
 from random import Random
@@ -46,8 +47,14 @@ def judge_answer(
     return Retry(delay_s, False, error, answer.status, pause_s, kind)
 
 
-def judge_failure(failure: CallFailed, attempts: int, rules: RetrySettings, random: Random) -> Outcome:
-    """For a call without an answer."""
+def judge_failure(
+    failure: CallFailed, attempts: int, rules: RetrySettings, random: Random, *, begun: bool = False
+) -> Outcome:
+    """For a call without an answer, or with one that had `begun` to be passed on: nobody can take that back."""
+    if begun:
+        return Bury(
+            "too_large" if failure.kind == "too_large" else "upstream_error", f"the stream broke off: {failure.error}"
+        )
     if failure.kind == "too_large":
         return Bury("too_large", failure.error)
     return _after_failure(failure.error, None, None, attempts, rules, random)

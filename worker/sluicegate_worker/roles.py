@@ -22,7 +22,7 @@ _WITH_SUBCOMMANDS = {"XGROUP", "XINFO"}
 _CLIENT = ("info", "ping", "select", "cluster|slots", "command", "asking")
 _READ_BY_PRODUCERS = ("config", "upstream:*", "flying", "spent:*")
 _WRITTEN_BY_PRODUCERS = ("sched", "ring:*", "idle", "expiry", "retry", "due", "suspects", "wake", "backlog:*")
-_OWN_OF_REQUESTS = ("request:*", "reply:*", "key:*", "inbox:*")
+_OWN_OF_REQUESTS = ("request:*", "reply:*", "key:*", "inbox:*", "alive:*")
 
 
 class Role(Struct, frozen=True):

@@ -13,11 +13,22 @@ class ExchangeRow(NamedTuple):
 
 
 class RenewRow(NamedTuple):
-    """Held, and to be held on."""
+    """Held, and to be held on; `streamed` is 1 where what the call used is settled when it is cut."""
 
     fence: str
     id: str
     upstream: str
+    streamed: int = 0
+
+
+class RelayRow(NamedTuple):
+    """A piece of a streamed answer; an empty one only asks."""
+
+    fence: str
+    id: str
+    producer: str
+    at: str
+    piece: bytes
 
 
 class SettleRow(NamedTuple):
@@ -67,8 +78,8 @@ class DropRow(NamedTuple):
 
 class Leased(NamedTuple):
     """A request in this dispatcher's hands. `attempts` counts failures that used one up, `sends` the calls, this one
-    included; `asked_out` is the most
-    tokens that the answer may have, -1 where its caller does not say."""
+    included; `tokens_in` is its caller's estimate, `asked_out` the most tokens that the answer may have, -1 where its
+    caller does not say."""
 
     fence: str
     id: str
@@ -83,6 +94,7 @@ class Leased(NamedTuple):
     head: bytes
     body: bytes
     digest: str
+    tokens_in: int
     asked_out: int
 
 
@@ -106,7 +118,9 @@ def read_grant(answer: Sequence[Any]) -> Grant:
     leased = []
     for at in range(_HEAD, len(answer), _WIDTH):
         fence, request_id, slot, upstream, attempts, sends, facts, head, body = answer[at : at + _WIDTH]
-        agent, lane, accepted, deadline, digest, *_, asked_out, _ = facts.decode(errors="replace").split(" ", 10)
+        agent, lane, accepted, deadline, digest, _, _, _, tokens_in, asked_out, _ = facts.decode(
+            errors="replace"
+        ).split(" ", 10)
         leased.append(
             Leased(
                 fence.decode(),
@@ -122,6 +136,7 @@ def read_grant(answer: Sequence[Any]) -> Grant:
                 head,
                 body,
                 digest,
+                int(tokens_in),
                 int(asked_out),
             )
         )

@@ -3,7 +3,7 @@
 from importlib.resources import files
 
 from sluicegate.scripts import Script
-from sluicegate_worker.rows import BuryRow, DropRow, ExchangeRow, RenewRow, RetryRow, SettleRow
+from sluicegate_worker.rows import BuryRow, DropRow, ExchangeRow, RelayRow, RenewRow, RetryRow, SettleRow
 
 _FOLDER = files("sluicegate_worker") / "lua"
 
@@ -15,6 +15,7 @@ RENEW = Script(_FOLDER, "renew", each=RenewRow._fields)
 SETTLE = Script(_FOLDER, "settle", each=SettleRow._fields)
 RETRY = Script(_FOLDER, "retry", each=RetryRow._fields)
 BURY = Script(_FOLDER, "bury", each=BuryRow._fields)
+RELAY = Script(_FOLDER, "relay", each=RelayRow._fields)
 LEAVE = Script(_FOLDER, "leave")
 SNAPSHOT = Script(_FOLDER, "snapshot")
 PENDING = Script(_FOLDER, "pending")

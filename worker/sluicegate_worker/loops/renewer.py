@@ -8,6 +8,8 @@ from sluicegate.errors import StoreUnavailable
 from sluicegate.keys import PoolKeys
 from sluicegate.store import Store
 from sluicegate_worker.flights import Flights
+from sluicegate_worker.loops.relayer import Relayer
+from sluicegate_worker.rows import RenewRow
 from sluicegate_worker.script_files import RENEW
 
 _INTERVAL_S_MAX = 1.0
@@ -19,10 +21,10 @@ class Renewer:
     """Runs until it is cancelled, also while its dispatcher drains: whoever finishes a call must be seen to live."""
 
     def __init__(
-        self, store: Store, keys: PoolKeys, name: str, flights: Flights, lease_s: Callable[[], float],
+        self, store: Store, keys: PoolKeys, name: str, flights: Flights, relayer: Relayer, lease_s: Callable[[], float],
         draining: asyncio.Event,
     ) -> None:  # fmt: skip
-        self._store, self._keys, self._name, self._flights = store, keys, name, flights
+        self._store, self._keys, self._name, self._flights, self._relayer = store, keys, name, flights, relayer
         self._lease_s, self._draining = lease_s, draining
         self._lost: set[str] = set()
 
@@ -45,11 +47,16 @@ class Renewer:
     async def _renew(self) -> None:
         # Who drains may have given an outcome up: it no longer names that, but has called, so nothing goes back as new.
         known_us = 0 if self._draining.is_set() else self._flights.known_us
-        _, *flat = await RENEW(self._store, self._keys, (self._name, known_us), self._flights.rows())
+        rows = [
+            RenewRow(one.fence, one.id, one.upstream, int(one.fence in self._relayer)) for one in self._flights.held()
+        ]
+        _, *flat = await RENEW(self._store, self._keys, (self._name, known_us), rows)
         self._flights.must_tell = self._flights.must_tell and self._flights.known_us != known_us
         lost: set[str] = set()
         for fence, word in zip(flat[::2], flat[1::2], strict=True):
-            if word == b"ended":
+            if word == b"ended" and fence.decode() in self._relayer:
+                self._relayer.leave(fence.decode())
+            elif word == b"ended":
                 self._flights.cut(fence.decode())
             else:
                 lost.add(fence.decode())

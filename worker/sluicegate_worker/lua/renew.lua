@@ -19,6 +19,7 @@ ARGV    dispatcher  text    the consumer's name
 EACH    fence       text    the entry of `run`
         id          text
         upstream    text
+        streamed    int     1: when it has ended its dispatcher cuts it and settles what it used, so that it is not let go of here
 RETURNS now_us, then fence and word for each request that it no longer holds:
         ended (it has an outcome: the call is of no use to anybody) | lost (somebody else has it, or will)
 ]]
@@ -40,12 +41,12 @@ local function has_ended(id)
 end
 
 local answer, held = { now_us }, {}
-for fence, id, upstream in each() do
+for fence, id, upstream, streamed in each() do
   if owned[fence] and holds(id, fence) then
     held[#held + 1] = fence
   else
     local ended = has_ended(id)
-    if ended then release(fence, upstream, now_us) end
+    if ended and streamed ~= '1' then release(fence, upstream, now_us) end
     answer[#answer + 1] = fence
     answer[#answer + 1] = ended and 'ended' or 'lost'
   end

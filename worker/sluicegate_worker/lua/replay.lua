@@ -36,7 +36,7 @@ local function begin_anew(id, request)
   redis.call('ZADD', expiry, now_us + time_us, id)
   local facts = write_facts(request.agent, request.lane, now_us, now_us + time_us, request.digest, request.on_unknown, request.bytes,
     request.cost, request.tokens_in, request.tokens_out, request.model)
-  redis.call('HSET', request_key(id), 'facts', facts, 'attempts', 0, 'sends', 0)
+  redis.call('HSET', request_key(id), 'facts', facts, 'attempts', 0, 'sends', 0, 'whole', 1) -- a stream of it is over
   redis.call('HDEL', request_key(id), 'crashes', 'deaths')
   redis.call('PERSIST', request_key(id))
   add_up('bytes', tonumber(request.bytes) or 0)

@@ -14,10 +14,10 @@ KEYS    config     HASH    the pool's policy
 EACH    fence      text    the entry of `run`
         id         text
         upstream   text
-        reply      bytes   a line of JSON, a line end, the body
+        reply      bytes   a line of JSON, a line end, the body; empty: the call was cut, for nobody waits for its answer
         usage      text    tokens that the provider has counted, in and out, and that were really used, in and out; empty: not said
         reported   text    what the answer says of limits: dimension, limit a minute, remaining, us until all is back; - for not said
-RETURNS per request: ok | late (an outcome was there before; this one is dropped)
+RETURNS per request: ok | late (an outcome was there before; this one is dropped) | cut
 ]]
 -- @include clock keys lanes counters request places outcome wake holder costs budgets upstream tally pace breaker bucket shares bills release reports
 
@@ -37,7 +37,14 @@ end
 
 local any_known, settled = is_any_known(), {}
 
+-- What has no outcome yet ends as cancelled: who waited for it is gone.
+local function cut(id, fence, request)
+  if request and request.place == 'run ' .. fence then finish_unanswered(id, request, 'cancelled', now_us, ttl_ms) end
+  return 'cut'
+end
+
 local function settle(id, fence, reply, request)
+  if reply == '' then return cut(id, fence, request) end
   local kept = (any_known or settled[id]) and redis.call('GET', reply_key(id))
   request = request or not kept and salvage(id)
   if kept == reply then return 'ok' end -- said again, for the first answer to it got lost

@@ -1,6 +1,6 @@
 """One call to an upstream, and what can come of it: an answer, or a failure without one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -42,9 +42,17 @@ class CallFailed(Exception):
         self.error = error
 
 
+class Listener(Protocol):
+    """Who hears a good answer while it comes: its head, then its body piece by piece."""
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None: ...
+
+    def feed(self, piece: bytes) -> None: ...
+
+
 class Caller(Protocol):
     """What can be called: an HTTP API or a Python coroutine. `call` raises CallFailed and nothing else."""
 
-    async def call(self, call: Call) -> Answer: ...
+    async def call(self, call: Call, listener: Listener | None = None) -> Answer: ...
 
     async def close(self) -> None: ...

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sluicegate_worker.settings import SettingsError
-from sluicegate_worker.upstream.call import Answer, Call, CallFailed, read_headers
+from sluicegate_worker.upstream.call import Answer, Call, CallFailed, Listener, read_headers
 
 Handler = Callable[[str, bytes, dict[str, str]], Awaitable[tuple[int, dict[str, str], bytes]]]
 
@@ -19,7 +19,7 @@ class HandlerUpstream:
     def __init__(self, handler: Handler, max_reply_bytes: int) -> None:
         self._handler, self._max_reply_bytes = handler, max_reply_bytes
 
-    async def call(self, call: Call) -> Answer:
+    async def call(self, call: Call, listener: Listener | None = None) -> Answer:  # noqa: ARG002  # it comes as a whole
         try:
             async with asyncio.timeout(call.timeout_s):
                 status, headers, body = await self._handler(call.path, call.body, call.headers)

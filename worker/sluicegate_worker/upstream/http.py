@@ -7,7 +7,7 @@ from io import BytesIO
 
 import aiohttp
 
-from sluicegate_worker.upstream.call import Answer, Call, CallFailed, read_headers
+from sluicegate_worker.upstream.call import Answer, Call, CallFailed, Listener, read_headers
 from sluicegate_worker.upstream.profiles import headers_for
 
 _CONNECT_TIMEOUT_S = 10.0
@@ -32,7 +32,7 @@ class HttpUpstream:
         # bucket.
         self._session._retry_connection = False  # noqa: SLF001  # it has no public switch
 
-    async def call(self, call: Call) -> Answer:
+    async def call(self, call: Call, listener: Listener | None = None) -> Answer:
         # Without the threshold aiohttp rounds long time-outs up to whole seconds, beyond the deadline.
         timeout = aiohttp.ClientTimeout(
             total=call.timeout_s, sock_connect=_CONNECT_TIMEOUT_S, ceil_threshold=call.timeout_s + _CONNECT_TIMEOUT_S
@@ -46,8 +46,12 @@ class HttpUpstream:
                 allow_redirects=False,
                 timeout=timeout,
             ) as response:
-                body = await self._read(response)
-                return Answer(response.status, read_headers(response.headers.items()), body)
+                headers = read_headers(response.headers.items())
+                good = 200 <= response.status < 300
+                if listener is not None and good:
+                    listener.begin(response.status, headers)
+                body = await self._read(response, listener if good else None)
+                return Answer(response.status, headers, body)
         except TimeoutError as error:
             raise CallFailed("timeout", f"no answer within {call.timeout_s:.1f} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -56,7 +60,7 @@ class HttpUpstream:
     async def close(self) -> None:
         await self._session.close()
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse, listener: Listener | None) -> bytes:
         chunks, size = [], 0
         async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
             size += len(chunk)
@@ -65,6 +69,8 @@ class HttpUpstream:
                     "too_large", f"the answer has more than {self._max_reply_bytes} bytes (max_reply_bytes)"
                 )
             chunks.append(chunk)
+            if listener is not None:
+                listener.feed(chunk)
         return b"".join(chunks)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sluicegate_worker.upstream.accounting import ACCOUNTING, charged, read_spent
+from sluicegate_worker.upstream.accounting import ACCOUNTING, Spent, charged, read_spent
 from sluicegate_worker.upstream.reported import read_reported
 
 _MICRO = 1_000_000
@@ -16,8 +16,11 @@ def write_usage(provider: str, usage: Mapping[str, Any] | None, asked_out: int) 
     `asked_out` is the most that was asked for, negative where nothing was.
     """
     spent = read_spent(usage)
-    if spent is None:
-        return ""
+    return "" if spent is None else write_spent(provider, spent, asked_out)
+
+
+def write_spent(provider: str, spent: Spent, asked_out: int) -> str:
+    """The same of what is known by other means."""
     counted_in, counted_out = charged(ACCOUNTING[provider], spent, asked_out if asked_out >= 0 else None)
     return f"{counted_in} {counted_out} {spent.tokens_in} {spent.tokens_out}"
 
