@@ -157,6 +157,7 @@ async def test_the_log_has_a_line_for_each_request_as_it_ends(http: ClientSessio
         "admitted": True,
         "tokens_in": 3,
         "tokens_out": 4,
+        "first_s": None,
         "in_flight": 1,
     }
     seen = [(line["status"], line["kind"], line["admitted"], line["id"], line["attempt"]) for line in lines[1:]]

@@ -117,7 +117,8 @@ def test_every_form_of_input_is_read(given_input: object, texts: int, count: int
         (CHAT, b'{"model":"m","messages":[]}', "messages", "missing_required_parameter"),
         (CHAT, b'{"model":"m","messages":"hi"}', None, "invalid_type"),
         (CHAT, b'{"model":7,"messages":[]}', None, "invalid_type"),
-        (CHAT, json.dumps(chat(stream=True)).encode(), "stream", "unsupported_value"),
+        (CHAT, json.dumps(chat(stream="yes")).encode(), None, "invalid_type"),
+        (CHAT, json.dumps(chat(stream=True, stream_options={"include_usage": 1})).encode(), None, "invalid_type"),
         (CHAT, json.dumps(chat(max_tokens=0)).encode(), "max_tokens", "unsupported_value"),
         (CHAT, json.dumps(chat(max_tokens=10**9)).encode(), "max_tokens", "unsupported_value"),
         (CHAT, json.dumps(chat(n=10**9)).encode(), "max_tokens", "unsupported_value"),
@@ -214,7 +215,7 @@ def test_system_and_blocks_are_input(more: dict[str, object], count: int) -> Non
         ({"max_tokens": None}, "'max_tokens'"),
         ({"max_tokens": 0}, "'max_tokens'"),
         ({"max_tokens": 10**9}, "'max_tokens'"),
-        ({"stream": True}, "'stream'"),
+        ({"stream": "yes"}, "$.stream"),
         ({"system": 7}, "$.system"),
     ],
 )

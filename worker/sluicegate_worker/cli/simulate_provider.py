@@ -64,7 +64,8 @@ def command(
     """Run a server that speaks a provider's API, with its limits and with faults.
 
     It prints its URL and listens until SIGTERM or SIGINT. GET /_sim shows its limits, service time and faults; POST
-    /_sim with a JSON object of the same fields changes them while it runs. Every API key is accepted.
+    /_sim with a JSON object of the same fields changes them while it runs. Every API key is accepted,
+    and answers are streamed to those who ask for it.
     """
     import uvloop
 

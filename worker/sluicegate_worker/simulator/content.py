@@ -1,5 +1,6 @@
 """The text of messages: how much of it is asked with, and as much as is to be answered with."""
 
+from collections.abc import Iterator
 from itertools import cycle, islice
 
 import msgspec
@@ -31,3 +32,9 @@ def count_content_tokens(content: Content) -> int:
 
 def write_text(tokens: int) -> str:
     return " ".join(islice(cycle(WORDS), tokens))
+
+
+def write_tokens(tokens: int) -> Iterator[str]:
+    """The same text, one token after the other."""
+    for number, word in enumerate(islice(cycle(WORDS), tokens)):
+        yield f" {word}" if number else word

@@ -50,6 +50,9 @@ class EmbeddingsCall(msgspec.Struct, frozen=True):
             }
         )
 
+    def encode_stream(self, serial: str, created: int) -> None:
+        """Nobody streams embeddings."""
+
 
 def read_embeddings(body: EmbeddingsBody, deployment: str | None = None) -> EmbeddingsCall:
     """Raises ApiError for a body that OpenAI would refuse."""

@@ -24,7 +24,7 @@ FLUSH_AFTER_S = 0.1
 
 
 class Record(msgspec.Struct):
-    """Starts as what it is when nothing more happens: a request whose client left before an answer was ready."""
+    """Starts as what it is when nothing more happens: a request whose client left before its answer was."""
 
     t: float  # arrival, Unix seconds; by the same time the limits decided
     id: str | None  # Idempotency-Key
@@ -36,7 +36,8 @@ class Record(msgspec.Struct):
     status: int = 499
     kind: Kind = "abandoned"
     tokens_in: int = 0
-    tokens_out: int = 0
+    tokens_out: int = 0  # those that were sent, where a client left in the middle of its answer
+    first_s: float | None = None  # until the first byte of an answer that is streamed, None for others
     dur_s: float = 0.0
 
 

@@ -13,12 +13,14 @@ from aiohttp import web
 
 from sluicegate_worker.simulator import errors
 from sluicegate_worker.simulator.behaviour import Behaviour, change_behaviour
-from sluicegate_worker.simulator.calls import answer_no_call, decode_call, is_call
+from sluicegate_worker.simulator.calls import Call, answer_no_call, decode_call, is_call
+from sluicegate_worker.simulator.delivery import Delivery
 from sluicegate_worker.simulator.dialects import Dialect, find_dialect
 from sluicegate_worker.simulator.faults import Fate, decide_fate, draw_chance
 from sluicegate_worker.simulator.intake import read_body, read_count_header, read_path, read_text_header
 from sluicegate_worker.simulator.log import Kind, Record, RequestLog
 from sluicegate_worker.simulator.metering import Meter, Verdict
+from sluicegate_worker.simulator.streams import CONTENT_TYPE, Pace
 
 
 @dataclass
@@ -32,7 +34,6 @@ class Visit:
     serial: str
     record: Record
     verdict: Verdict | None = None  # None: the limits were not asked
-    duration_us: int = 0
 
 
 class Reception:
@@ -61,20 +62,16 @@ class Reception:
         behaviour: dict[str, object] = msgspec.to_builtins(self._behaviour)
         return behaviour | {"in_flight": self._in_flight, "counters": dict(self._counters)}
 
-    async def receive(self, request: web.BaseRequest) -> web.Response:
+    async def receive(self, request: web.BaseRequest) -> web.StreamResponse:
+        """What it returns may have been sent already."""
         visit = self._welcome(request)
-        record = visit.record
         try:
-            body = await self._answer(visit)
-            record.status, record.kind = 200, "ok"
+            return await self._answer(visit)
         except errors.ApiError as error:
-            body = visit.dialect.encode_error(error)
-            record.status, record.kind = error.status, error.kind
+            visit.record.status, visit.record.kind = error.status, error.kind
+            return self._respond(visit, visit.dialect.encode_error(error))
         finally:
             self._see_off(visit)
-        return web.Response(
-            status=record.status, body=body, headers=self._headers(visit), content_type="application/json"
-        )
 
     # Nothing is awaited before this: the seed sees requests in the order of their arrival.
     def _welcome(self, request: web.BaseRequest) -> Visit:
@@ -93,10 +90,12 @@ class Reception:
         )
         return Visit(request, self._dialect, fate, at_us, f"{self._started_us:016x}{self._serial:016x}", record)
 
-    async def _answer(self, visit: Visit) -> bytes:
+    async def _answer(self, visit: Visit) -> web.StreamResponse:
         paths, record, fate = visit.dialect.paths, visit.record, visit.fate
         if fate is None:
-            return answer_no_call(paths, visit.request.method, record.path)
+            body = answer_no_call(paths, visit.request.method, record.path)
+            record.status, record.kind = 200, "ok"
+            return self._respond(visit, body)
         body = await read_body(visit.request)
         if fate.end == "credentials":
             raise errors.key_revoked()
@@ -113,11 +112,23 @@ class Reception:
         if fate.end == "hang":
             record.kind = "hang"
             await asyncio.get_running_loop().create_future()
-        await asyncio.sleep(fate.service_s - (self._now_us() - visit.at_us) / 1_000_000)
         if isinstance(fate.end, int):
+            await asyncio.sleep(fate.service_s - self._elapsed_s(visit))
             raise errors.server_failed(fate.end)
-        record.tokens_out = call.tokens_out
-        return call.encode_answer(visit.serial, math.floor(record.t))
+        return await self._deliver(visit, fate, call)
+
+    async def _deliver(self, visit: Visit, fate: Fate, call: Call) -> web.StreamResponse:
+        record, created = visit.record, math.floor(visit.record.t)
+        stream, pace = call.encode_stream(visit.serial, created), Pace(fate.service_s, call.tokens_out)
+        await asyncio.sleep((fate.service_s if stream is None else pace.due_s(0)) - self._elapsed_s(visit))
+        if stream is None:
+            record.status, record.kind, record.tokens_out = 200, "ok", call.tokens_out
+            return self._respond(visit, call.encode_answer(visit.serial, created))
+        response = web.StreamResponse(headers=self._headers(visit))
+        response.headers["Content-Type"] = CONTENT_TYPE
+        delivery = Delivery(visit.request, response, record, lambda: self._elapsed_s(visit))
+        await delivery.send_stream(stream, pace)
+        return response
 
     # A call that will fail is refused like any other when nothing is left, but does not use the limits up.
     def _refuse(self, visit: Visit, fate: Fate, model: str) -> None:
@@ -134,21 +145,28 @@ class Reception:
         now_us, record = self._now_us(), visit.record
         if visit.verdict is not None and visit.verdict.receipt is not None:
             self._meter.finish(now_us, visit.verdict.receipt, record.tokens_out)
-        visit.duration_us = now_us - visit.at_us
-        record.dur_s = visit.duration_us / 1_000_000
+        record.dur_s = (now_us - visit.at_us) / 1_000_000
         self._in_flight -= 1
         self._counters[record.kind] += 1
         if self.log is not None:
             self.log.write(record)
 
+    def _respond(self, visit: Visit, body: bytes) -> web.Response:
+        return web.Response(
+            status=visit.record.status, body=body, headers=self._headers(visit), content_type="application/json"
+        )
+
     def _headers(self, visit: Visit) -> dict[str, str]:
         now_us, verdict, dialect = self._now_us(), visit.verdict, visit.dialect
         standings = self._meter.look(now_us) if verdict is None else verdict.standings
-        headers = dialect.request_headers(visit.serial, visit.duration_us)
+        headers = dialect.request_headers(visit.serial, now_us - visit.at_us)
         headers |= dialect.limit_headers(standings, now_us if verdict is None else visit.at_us)
         if verdict is not None and not verdict.admitted:
             headers |= dialect.retry_headers(verdict.wait_us)
         return headers
+
+    def _elapsed_s(self, visit: Visit) -> float:
+        return (self._now_us() - visit.at_us) / 1_000_000
 
     def _now_us(self) -> int:
         return self._epoch_us + time.monotonic_ns() // 1_000
