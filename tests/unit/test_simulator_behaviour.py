@@ -58,6 +58,8 @@ def test_faults_are_replaced_as_a_whole() -> None:
         ({"faults": {"insufficient_quota": -1}}, "fault insufficient_quota must be between"),
         ({"faults": {"overloaded": 2}}, "fault overloaded must be between"),
         ({"faults": {"overloaded": 0.6, "slow_down": 0.6}}, "together at most 1"),
+        ({"faults": {"cut": -0.1}}, "fault cut must be between"),
+        ({"faults": {"cut": 0.6, "hang": 0.6}}, "together at most 1"),
         ({"faults": {"revoked": 0.5}}, "fault revoked must be 0 or 1, not 0.5"),
         ({"faults": {"flood": 1}}, "`flood`"),
         ({"faults": None}, "$.faults"),

@@ -35,7 +35,7 @@ def test_a_switch_moves_no_other_calls_service_time() -> None:
 
 
 def test_each_end_gets_its_share() -> None:
-    faults = Faults(server_error=0.2, hang=0.3, slow_down=0.05, insufficient_quota=0.06, overloaded=0.07)
+    faults = Faults(server_error=0.2, hang=0.3, slow_down=0.05, insufficient_quota=0.06, overloaded=0.07, cut=0.08)
     found = fates(Behaviour(fail_rate=0.1, faults=faults))
     assert share(found, 500) == pytest.approx(0.2, abs=0.02)
     assert share(found, 503) == pytest.approx(0.1, abs=0.02)
@@ -43,14 +43,15 @@ def test_each_end_gets_its_share() -> None:
     assert share(found, "slow_down") == pytest.approx(0.05, abs=0.01)
     assert share(found, "quota") == pytest.approx(0.06, abs=0.01)
     assert share(found, "overloaded") == pytest.approx(0.07, abs=0.01)
-    assert share(found, "answer") == pytest.approx(0.22, abs=0.02)
+    assert share(found, "cut") == pytest.approx(0.08, abs=0.01)
+    assert share(found, "answer") == pytest.approx(0.14, abs=0.02)
 
 
 def test_other_faults_move_nobody_who_failed_before() -> None:
     before = fates(Behaviour(fail_rate=0.1, faults=Faults(server_error=0.2, hang=0.3)))
-    more = Faults(server_error=0.2, hang=0.3, slow_down=0.1, insufficient_quota=0.1, overloaded=0.1)
+    more = Faults(server_error=0.2, hang=0.3, slow_down=0.1, insufficient_quota=0.1, overloaded=0.1, cut=0.05)
     for old, new in zip(before, fates(Behaviour(fail_rate=0.1, faults=more)), strict=True):
-        assert old == new or (old.end, new.end in {"slow_down", "quota", "overloaded"}) == ("answer", True)
+        assert old == new or (old.end, new.end in {"slow_down", "quota", "overloaded", "cut"}) == ("answer", True)
 
 
 def test_a_revoked_key_is_revoked_for_every_call() -> None:
@@ -58,8 +59,8 @@ def test_a_revoked_key_is_revoked_for_every_call() -> None:
 
 
 def test_only_what_is_answered_or_might_be_is_charged() -> None:
-    faults = Faults(server_error=0.2, hang=0.2, slow_down=0.1, insufficient_quota=0.1, overloaded=0.1)
-    assert {fate.end for fate in fates(Behaviour(faults=faults)) if fate.is_charged} == {"answer", "hang"}
+    faults = Faults(server_error=0.2, hang=0.2, slow_down=0.1, insufficient_quota=0.1, overloaded=0.1, cut=0.1)
+    assert {fate.end for fate in fates(Behaviour(faults=faults)) if fate.is_charged} == {"answer", "hang", "cut"}
 
 
 def test_fail_rate_alone_is_only_500() -> None:
@@ -76,6 +77,7 @@ def test_nothing_happens_to_nobody_and_everything_to_everybody(luck: float) -> N
     assert decide_fate(Behaviour(faults=Faults(slow_down=1)), chance).end == "slow_down"
     assert decide_fate(Behaviour(faults=Faults(insufficient_quota=1)), chance).end == "quota"
     assert decide_fate(Behaviour(faults=Faults(overloaded=1)), chance).end == "overloaded"
+    assert decide_fate(Behaviour(faults=Faults(cut=1)), chance).end == "cut"
 
 
 def test_service_times_are_log_normal_around_the_median() -> None:
@@ -91,10 +93,11 @@ def test_slow_is_a_factor_and_no_spread_is_no_spread() -> None:
 
 def test_faults_are_parsed() -> None:
     assert parse_faults(["5xx=0.25", "hang", "slow=2"]) == {"5xx": 0.25, "hang": 1.0, "slow": 2.0}
-    assert parse_faults(["slow_down=0.1", "insufficient_quota", "overloaded", "revoked"]) == {
+    assert parse_faults(["slow_down=0.1", "insufficient_quota", "overloaded", "cut", "revoked"]) == {
         "slow_down": 0.1,
         "insufficient_quota": 1.0,
         "overloaded": 1.0,
+        "cut": 1.0,
         "revoked": 1.0,
     }
     assert parse_faults([]) == {}
@@ -105,7 +108,10 @@ def test_faults_are_parsed() -> None:
     [
         (
             ["flood"],
-            "there is no fault 'flood'; there are 5xx, hang, slow, slow_down, insufficient_quota, overloaded, revoked",
+            (
+                "there is no fault 'flood'; there are "
+                "5xx, hang, slow, slow_down, insufficient_quota, overloaded, cut, revoked"
+            ),
         ),
         (["hang=much"], "the fault hang takes a number, as in hang=0.5, not 'much'"),
         (["hang="], "the fault hang takes a number, as in hang=0.5, not ''"),

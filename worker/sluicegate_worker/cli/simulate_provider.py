@@ -45,7 +45,8 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     multiple=True,
     metavar="KIND[=VALUE]",
     help="5xx=SHARE (500 or 503), hang=SHARE (no answer ever), slow=FACTOR, slow_down=SHARE and "
-    "insufficient_quota=SHARE (429), overloaded=SHARE (503 or 529), revoked (401 to every call); may be repeated.",
+    "insufficient_quota=SHARE (429), overloaded=SHARE (503 or 529), cut=SHARE (half of the answer, then the connection "
+    "closes), revoked (401 to every call); may be repeated.",
 )
 @click.option("--seed", type=int, help="The same seed and order of arrival give the same times and failures.")
 @click.option("--log", type=FILE, help="Append a JSON line per request as it ends.")

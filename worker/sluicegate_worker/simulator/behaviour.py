@@ -26,6 +26,7 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slow_down: float = 0.0
     insufficient_quota: float = 0.0
     overloaded: float = 0.0
+    cut: float = 0.0
     revoked: float = 0.0
 
     def shares(self) -> dict[str, float]:
@@ -35,6 +36,7 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "slow_down": self.slow_down,
             "insufficient_quota": self.insufficient_quota,
             "overloaded": self.overloaded,
+            "cut": self.cut,
         }
 
 

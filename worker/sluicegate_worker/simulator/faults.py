@@ -1,4 +1,4 @@
-"""What becomes of a call: how long it takes, and whether it fails or hangs. Pure: chance comes in as numbers."""
+"""What becomes of a call: how long it takes, whether it fails, hangs or is cut off. Pure: chance comes as numbers."""
 
 import math
 from collections.abc import Iterable
@@ -14,11 +14,12 @@ VALUE_IF_NONE_GIVEN = {
     "slow_down": 1.0,
     "insufficient_quota": 1.0,
     "overloaded": 1.0,
+    "cut": 1.0,
     "revoked": 1.0,
 }
 
 
-End = Literal["answer", 500, 503, "hang", "slow_down", "quota", "overloaded", "credentials"]
+End = Literal["answer", 500, 503, "hang", "slow_down", "quota", "overloaded", "cut", "credentials"]
 
 
 class Chance(NamedTuple):
@@ -36,7 +37,7 @@ class Fate(NamedTuple):
 
     @property
     def is_charged(self) -> bool:
-        return self.end in {"answer", "hang"}
+        return self.end in {"answer", "hang", "cut"}
 
 
 def draw_chance(source: Random) -> Chance:
@@ -57,6 +58,7 @@ def decide_fate(behaviour: Behaviour, chance: Chance) -> Fate:
         ("slow_down", faults.slow_down),
         ("quota", faults.insufficient_quota),
         ("overloaded", faults.overloaded),
+        ("cut", faults.cut),
     )
     upto = 0.0
     for end, share in shares:

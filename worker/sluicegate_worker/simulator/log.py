@@ -13,6 +13,7 @@ Kind = Literal[
     "quota",
     "overloaded",
     "fault_5xx",
+    "cut",
     "hang",
     "credentials",
     "bad_request",
@@ -36,7 +37,7 @@ class Record(msgspec.Struct):
     status: int = 499
     kind: Kind = "abandoned"
     tokens_in: int = 0
-    tokens_out: int = 0  # those that were sent, where a client left in the middle of its answer
+    tokens_out: int = 0  # those that were sent, where an answer was cut off or its client left in the middle
     first_s: float | None = None  # until the first byte of an answer that is streamed, None for others
     dur_s: float = 0.0
 

@@ -118,16 +118,20 @@ class Reception:
         return await self._deliver(visit, fate, call)
 
     async def _deliver(self, visit: Visit, fate: Fate, call: Call) -> web.StreamResponse:
-        record, created = visit.record, math.floor(visit.record.t)
+        record, cut, created = visit.record, fate.end == "cut", math.floor(visit.record.t)
         stream, pace = call.encode_stream(visit.serial, created), Pace(fate.service_s, call.tokens_out)
         await asyncio.sleep((fate.service_s if stream is None else pace.due_s(0)) - self._elapsed_s(visit))
-        if stream is None:
+        if stream is None and not cut:
             record.status, record.kind, record.tokens_out = 200, "ok", call.tokens_out
             return self._respond(visit, call.encode_answer(visit.serial, created))
         response = web.StreamResponse(headers=self._headers(visit))
-        response.headers["Content-Type"] = CONTENT_TYPE
-        delivery = Delivery(visit.request, response, record, lambda: self._elapsed_s(visit))
-        await delivery.send_stream(stream, pace)
+        delivery = Delivery(visit.request, response, record, lambda: self._elapsed_s(visit), cut)
+        if stream is None:
+            response.content_type = "application/json"
+            await delivery.send_half(call.encode_answer(visit.serial, created), call.tokens_out)
+        else:
+            response.headers["Content-Type"] = CONTENT_TYPE
+            await delivery.send_stream(stream, pace)
         return response
 
     # A call that will fail is refused like any other when nothing is left, but does not use the limits up.
