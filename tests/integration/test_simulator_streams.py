@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientResponse, ClientSession
+from aiohttp import ClientResponse, ClientSession, web
 
 from sluicegate_worker.simulator import streams
 from sluicegate_worker.simulator.behaviour import Behaviour, Faults, Profile
@@ -214,7 +214,8 @@ async def test_a_stop_ends_streams(http: ClientSession, tmp_path: Path, first_at
     log = tmp_path / "log"
     provider = SimulatedProvider(HOUR, log=log)
     await provider.start()
-    async with http.post(provider.url + CHAT, json=BODY) as response:
+    # Of one token, so that all that is missing is the end.
+    async with http.post(provider.url + CHAT, json=BODY | {"max_tokens": 1}) as response:
         await read_event(response)
         await read_event(response)
         await provider.stop()
@@ -233,6 +234,22 @@ async def test_a_client_that_reads_slowly_is_not_run_over(tmp_path: Path) -> Non
     (line,) = read_log(log)
     assert line["kind"] == "abandoned"
     assert line["tokens_out"] < MAX_ANSWER_TOKENS
+
+
+async def test_a_connection_that_breaks_under_a_write_is_a_client_that_left(
+    http: ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = tmp_path / "log"
+
+    async def break_at_tokens(response: web.StreamResponse, data: bytes) -> None:
+        if b"role" not in data:
+            raise ConnectionResetError
+
+    monkeypatch.setattr(web.StreamResponse, "write", break_at_tokens)
+    async with SimulatedProvider(FAST, log=log) as provider, http.post(provider.url + CHAT, json=BODY) as response:
+        await response.read()
+    assert [(line["kind"], line["tokens_out"]) for line in read_log(log)] == [("abandoned", 0)]
+    assert caplog.messages == []
 
 
 async def test_without_chunked_encoding_a_stream_ends_with_its_connection() -> None:
