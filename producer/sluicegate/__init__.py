@@ -1,6 +1,8 @@
 """Sluicegate for agents: requests to rate-limited LLM providers, queued fairly, sent at one global rate, answered
 once."""
 
+from sluicegate.blocking import Producer
+from sluicegate.blocking_reply import BlockingStream, BlockingTicket
 from sluicegate.errors import (
     BacklogFull,
     DeadlineExceeded,
@@ -22,8 +24,11 @@ from sluicegate.wire import Reply
 __all__ = [
     "AsyncProducer",
     "BacklogFull",
+    "BlockingStream",
+    "BlockingTicket",
     "DeadlineExceeded",
     "InvalidRequest",
+    "Producer",
     "Reply",
     "ReplyStream",
     "ReplyTimeout",

@@ -5,16 +5,18 @@ import asyncio
 import os
 import socket
 import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from re import sub
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import msgspec
 
-from sluicegate.errors import InvalidRequest, StoreUnavailable, UnknownRequest
+from sluicegate.errors import InvalidRequest, SluicegateError, StoreUnavailable, UnknownRequest
 from sluicegate.estimate import Peek, read_peek
 from sluicegate.inbox import CLOSED
 from sluicegate.keys import POOLS
+from sluicegate.many import Progress, in_order_of_completion, submit_all
 from sluicegate.names import check_name
 from sluicegate.pool import POOL_WAIT_S, PoolClient
 from sluicegate.settings import resolve_settings
@@ -23,6 +25,8 @@ from sluicegate.stream import OpenStream, ReplyStream
 from sluicegate.submission import Options, Order, encode_body, takes_model
 from sluicegate.ticket import Ticket, check_timeout, quietly_cancel
 from sluicegate.wire import Reply
+
+Answer = TypeVar("Answer")
 
 _POOLS_FRESH_S = 10.0
 _POOLS_POLL_S = 0.25
@@ -109,15 +113,38 @@ class AsyncProducer:
 
         return ReplyStream(submit)
 
+    async def submit_many(
+        self, requests: Iterable[Mapping[str, Any]], *, progress: Progress | None = None
+    ) -> list[Ticket | SluicegateError]:
+        """Hands in all of them together; each is the arguments of `submit` by name. In their order, a ticket for what
+        was accepted and an error for what was refused; `progress(done, total)` is called after each."""
+        return await submit_all(self.submit, requests, progress)
+
+    def as_completed(
+        self, tickets: Iterable[Ticket], timeout: float | None = None, *, progress: Progress | None = None
+    ) -> AsyncGenerator[Ticket, None]:
+        """Each ticket once its request has ended, so that its `reply()` does not wait. Raises ReplyTimeout when
+        `timeout` seconds have passed before the last; all requests live on."""
+        check_timeout(timeout)
+        return in_order_of_completion(tickets, timeout, progress)
+
     async def result(self, id: str, timeout: float = 0) -> Reply:
         """The reply of a request submitted by any process, waiting `timeout` seconds for it; until the reply's time
         to live is over."""
-        check_name("id", id)
         check_timeout(timeout)
+        return await self._in_its_pool(id, lambda pool: pool.result(id, timeout))
+
+    async def cancel(self, id: str) -> str:
+        """Ends a request that any process submitted, and returns its final state: cancelled, or ok, dead or expired
+        where that was there first. Raises UnknownRequest."""
+        return await self._in_its_pool(id, lambda pool: pool.cancel(id))
+
+    async def _in_its_pool(self, id: str, ask: Callable[[PoolClient], Awaitable[Answer]]) -> Answer:
+        check_name("id", id)
         names = [self._pool] if self._pool else list(await self._read_models())
         for name in names:
             try:
-                return await self._client(name).result(id, timeout)
+                return await ask(self._client(name))
             except UnknownRequest:
                 if name == names[-1]:
                     raise

@@ -48,6 +48,23 @@ class ReplyStream:
                 raise
         return self
 
+    async def read(self) -> bytes:
+        """The next bytes; none at the end."""
+        await self.start()
+        stream = self._started
+        while not self._closed:
+            if chunk := stream.pieces.take() or self._take_last():
+                return chunk
+            if stream.pieces.is_broken:
+                raise StreamBroken(f"the answer to request {stream.id} broke off: its dispatcher was lost")
+            if self.reply is not None:
+                break
+            if stream.waiter.ended.is_set():
+                self._finish(stream)
+            else:
+                await _wait_for_change(stream.pieces)
+        return b""
+
     @property
     def id(self) -> str:
         """The request's, once it has started."""
@@ -71,8 +88,7 @@ class ReplyStream:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            await self.start()
-            while chunk := await self._next():
+            while chunk := await self.read():
                 yield chunk
         finally:
             await self.aclose()
@@ -89,22 +105,6 @@ class ReplyStream:
                 self._finish(stream)
                 return
             await _wait_for_change(stream.pieces)
-
-    async def _next(self) -> bytes:
-        """The next bytes; none at the end."""
-        stream = self._started
-        while not self._closed:
-            if chunk := stream.pieces.take() or self._take_last():
-                return chunk
-            if stream.pieces.is_broken:
-                raise StreamBroken(f"the answer to request {stream.id} broke off: its dispatcher was lost")
-            if self.reply is not None:
-                break
-            if stream.waiter.ended.is_set():
-                self._finish(stream)
-            else:
-                await _wait_for_change(stream.pieces)
-        return b""
 
     def _finish(self, stream: OpenStream) -> None:
         """The outcome has come: what of it was not taken yet is the last of the answer."""
