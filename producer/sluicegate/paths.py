@@ -1,7 +1,8 @@
 """Which paths each provider has, and what a path may look like at all. Paths are relative to the API root; `/v1` is
 optional.
 
-Only what answers one JSON document to one JSON document is listed: files, audio and realtime cannot wait in a queue.
+Only what answers one JSON document with one, or with a stream, is listed: files, audio and realtime cannot wait in a
+queue.
 """
 
 import re
@@ -32,16 +33,21 @@ PATHS: dict[str, dict[str, tuple[str, ...]]] = {
     "gemini": {
         "POST": (
             "/models/*:generateContent",
+            "/models/*:streamGenerateContent",
             "/models/*:countTokens",
             "/models/*:embedContent",
             "/models/*:batchEmbedContents",
         ),
         "GET": ("/models", "/models/*"),
     },
-    "bedrock": {"POST": ("/model/*/converse", "/model/*/invoke"), "GET": ()},
+    "bedrock": {"POST": ("/model/*/converse", "/model/*/converse-stream", "/model/*/invoke"), "GET": ()},
     "generic": {"POST": ("*",), "GET": ("*",), "PUT": ("*",), "PATCH": ("*",), "DELETE": ("*",)},
 }
 
+_NOT_QUEUED = re.compile(
+    r"/(?:openai/)?(?:files|uploads|audio|images|videos|realtime|batches|messages/batches|fine_tuning|vector_stores|"
+    r"containers|assistants|threads|evals|conversations|skills)(?:/|\Z)"
+)
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~:@!$&'()*+,;=-]+)+(?:\?[A-Za-z0-9._~:@!$&'()*+,;=/?%-]*)?\Z")
 _PATH_CHARACTERS_MAX = 1024
 
@@ -70,6 +76,11 @@ def check_path(method: str, path: str, providers: Sequence[str]) -> None:
         offered = PATHS.get(provider, {}).get(method, ())
         if not any(_matches(pattern, bare) for pattern in offered):
             known = ", ".join(sorted(offered)) or "none"
+            if _NOT_QUEUED.match(bare):
+                raise InvalidRequest(
+                    f"{method} {bare} does not wait in a queue: ask the provider directly for files, media and "
+                    f"what else it keeps, with a client of its own; {provider} answers here: {known}"
+                )
             raise InvalidRequest(f"{method} {bare} is not a path that {provider} answers here; these are: {known}")
 
 
