@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple, Self, Unpack
@@ -31,7 +31,7 @@ class Producer:
     """
 
     def __init__(self, redis_url: str | None = None, *, pool: str | None = None, agent: str | None = None) -> None:
-        self._make = partial(AsyncProducer, redis_url, pool=pool, agent=agent)
+        self._make: Callable[[], AsyncProducer] = partial(AsyncProducer, redis_url, pool=pool, agent=agent)
         self._make()  # wrong names are refused here and now
         self._entered = False
         self._opened: _Opened | None = None
