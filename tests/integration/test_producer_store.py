@@ -60,6 +60,22 @@ async def test_one_connection_waits_for_all_replies(
 
 
 @pytest.mark.usefixtures("at_rest")
+async def test_a_thousand_calls_at_once_take_three_connections(
+    client: Redis, redis_url: str, upstream: Upstream
+) -> None:
+    most = 0
+    async with (
+        Dispatcher(make_settings(redis_url, upstream.base_url, upstream={"rpm": 600_000})),
+        AsyncProducer(f"{redis_url}?client_name=agents", pool=POOL) as producer,
+    ):
+        calls = [asyncio.create_task(producer.request(PATH, chat(), agent=f"a{n % 200}")) for n in range(1_000)]
+        while not all(call.done() for call in calls):
+            most = max(most, sum(one["name"] == "agents" for one in await client.client_list()))
+        assert {call.result().status for call in calls} == {200}
+    assert 2 <= most <= 3
+
+
+@pytest.mark.usefixtures("at_rest")
 @pytest.mark.parametrize("size", [0, 8_000, 9_000, 1_500_000])
 async def test_a_reply_of_any_size_comes_whole(
     redis_url: str, dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer, size: int
