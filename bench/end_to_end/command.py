@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from bench.throughput.contender import Contender, make_ours
-from bench.throughput.measure import Part, measure, running
+from bench.throughput.measure import Part, measure, running, wait_until_ready
 from sluicegate_worker.demo.embedded import HOST
 
 HERE = Path(__file__).parent
@@ -74,8 +74,9 @@ def command(rounds: int, seconds: float, as_json: bool) -> None:
         click.echo(f"round {number} of {rounds}", err=True)
         with tempfile.TemporaryDirectory() as folder:
             words = Path(folder) / "provider"
-            with _core_apart() as core, running((sys.executable, str(HERE / "upstream.py")), {}, words):
-                provider = _read_url(words)
+            with _core_apart() as core, running((sys.executable, str(HERE / "upstream.py")), {}, words) as upstream:
+                wait_until_ready(upstream, "the provider", "port ", words)
+                provider = f"http://{HOST}:{int(words.read_text(encoding='utf-8').split()[1])}"
                 bare = measure(BARE, parts, durable=False, provider=provider, core=core)
                 found.append(Round(bare, measure(OURS, parts, durable=False, provider=provider, core=core)))
     click.echo(msgspec.json.encode(Document(found)).decode() if as_json else write_table(found))
@@ -107,9 +108,3 @@ def write_table(rounds: list[Round]) -> str:
         f"| **Sluicegate** | {median(one.our_calls_a_core for one in rounds):,.0f} | {ratio:.2f} | "
         f"+{median(one.added_ms[0] for one in rounds):.2f} | +{median(one.added_ms[1] for one in rounds):.2f} |\n"
     )
-
-
-def _read_url(words: Path) -> str:
-    while "port " not in (said := words.read_text(encoding="utf-8")):
-        continue
-    return f"http://{HOST}:{int(said.split()[1])}"

@@ -74,7 +74,7 @@ def measure(
                 words = folder / f"worker-{number}"
                 worker = working.enter_context(running(contender.worker, names, words, contender.variables))
                 keep_on(core, worker.pid)
-                _wait_until_ready(worker, contender, words)
+                wait_until_ready(worker, f"{contender.name}'s worker", contender.ready, words)
                 pids.append(worker.pid)
             its_core = None if pids else core
             parts = _produce(contender, names, folder, served, servers, pids, its_core)
@@ -157,11 +157,12 @@ def running(
             stop(process)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], contender: Contender, words: Path) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], who: str, ready: str, words: Path) -> None:
+    """Returns once it has said `ready`."""
     give_up_at = time.monotonic() + START_S
-    while contender.ready not in words.read_text(errors="replace"):
+    while ready not in words.read_text(errors="replace"):
         if process.poll() is not None or time.monotonic() > give_up_at:
-            raise MeasureError(f"{contender.name}'s worker did not get ready: {_last_words(words)}")
+            raise MeasureError(f"{who} did not get ready: {_last_words(words)}")
         time.sleep(POLL_S)
 
 

@@ -1,0 +1,1 @@
+"""How late what a provider streams reaches an agent."""
