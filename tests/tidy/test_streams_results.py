@@ -25,8 +25,8 @@ def test_the_readme_says_how_late_they_are() -> None:
     said = " ".join((ROOT / "README.md").read_text().split())
     first_ms, token_ms = (ceil(max(read_medians(what))) for what in ("first", "token"))
     assert (
-        f"The first byte of a streamed answer comes {first_ms} ms after the provider sent it, later ones {token_ms} ms, "
-        f"with {max(COUNTS)} streams on one dispatcher"
+        f"The first byte of a streamed answer comes {first_ms} ms after the provider sent it, "
+        f"later ones {token_ms} ms, with {max(COUNTS)} streams on one dispatcher"
     ) in said
 
 

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Mapping
 from random import Random
-from typing import Any
 
 import msgspec
 
@@ -16,29 +15,23 @@ from sluicegate.keys import PoolKeys
 from sluicegate.names import check_name
 from sluicegate.paths import resolve_path
 from sluicegate.store import Store
-from sluicegate.wire import REQUEST_HEADERS, ReplyHead, RequestHead, encode_reply
+from sluicegate.wire import REQUEST_HEADERS, RequestHead
 from sluicegate_worker.clock import StoreClock
+from sluicegate_worker.conclusion import Conclusions
 from sluicegate_worker.loops.relayer import Relayer
-from sluicegate_worker.outcome import Bury, Cut, Outcome, Retry, Settle
+from sluicegate_worker.outcome import Bury, Cut, Outcome, Retry
 from sluicegate_worker.persistence import Persistence
 from sluicegate_worker.policy import judge_answer, judge_failure
 from sluicegate_worker.policy_settings import Policy
-from sluicegate_worker.redaction import redact
 from sluicegate_worker.relay import NobodyWaits, Relay
 from sluicegate_worker.repairs import Repairs
-from sluicegate_worker.rows import BuryRow, ExchangeRow, Leased, RetryRow, SettleRow
+from sluicegate_worker.rows import ExchangeRow, Leased
 from sluicegate_worker.script_files import EXCHANGE
-from sluicegate_worker.upstream.accounting import Spent, read_spent
 from sluicegate_worker.upstream.call import Answer, Call, Caller, CallFailed
-from sluicegate_worker.upstream.classify import read_usage
-from sluicegate_worker.upstream.events import count_streamed_tokens, read_streamed_usage
-from sluicegate_worker.upstream.lessons import write_reported, write_spent, write_usage
 from sluicegate_worker.upstream.rename import rename_model
-from sluicegate_worker.upstream.reply_headers import passed_headers
 
 MISSED_S = 0.025  # a slot missed by more is exchanged, so that a stalled dispatcher never sends a burst
 _FAR_S = 0.25  # a slot further away than this is handed back when draining
-_QUIET_S = 10.0  # between two lines in the log about the same upstream
 _MICRO = 1_000_000
 
 _log = logging.getLogger("sluicegate.dispatcher")
@@ -72,9 +65,10 @@ class Attempts:
         self._store, self._keys, self._name = store, keys, name
         self._clock, self._targets, self._relayer, self._draining = clock, targets, relayer, draining
         self._persistence = Persistence(store, keys, repairs, draining)
+        providers = {upstream: target.provider for upstream, target in targets.items()}
+        self._conclusions = Conclusions(self._persistence, clock, providers)
         self._exchange: Batcher[ExchangeRow] = Batcher("exchange", self._exchange_slots)
         self._random = Random()
-        self._quiet_until: dict[str, float] = {}
         self.policy: Policy
 
     async def carry_out(self, leased: Leased) -> None:
@@ -83,7 +77,9 @@ class Attempts:
             head = self._read_head(leased)
         except (ValueError, RecursionError, InvalidRequest) as error:
             _log.error("request %s of agent %s cannot be decoded and goes to the dead letters", leased.id, leased.agent)
-            await self._conclude(leased, Bury("undecodable", f"its head is not readable: {error}"), None, 0.0, 0.0)
+            await self._conclusions.conclude(
+                leased, Bury("undecodable", f"its head is not readable: {error}"), None, 0.0, 0.0
+            )
             return
         try:
             if head.stream_to is None:
@@ -96,7 +92,7 @@ class Attempts:
         except Exception:  # noqa: BLE001  # one request's trouble is not the others'
             _log.exception("the attempt of request %s broke off", leased.id)
             bug = CallFailed("bug", "the dispatcher failed; see its log")
-            await self._conclude(
+            await self._conclusions.conclude(
                 leased, judge_failure(bug, leased.attempts, self.policy.retry, self._random), None, 0.0, 0.0
             )
 
@@ -111,13 +107,13 @@ class Attempts:
     async def _send(self, leased: Leased, head: RequestHead, relay: Relay | None) -> None:
         """`relay` passes the answer on while it comes."""
         if relay is not None and not await self._relayer.is_wanted(relay):
-            await self._conclude(leased, Cut(sent=False), None, 0.0, 0.0)
+            await self._conclusions.conclude(leased, Cut(sent=False), None, 0.0, 0.0)
             return
         slot = await self._wait_for_slot(leased)
         if slot is None:
             return
         if isinstance(slot, Retry):
-            await self._conclude(leased, slot, None, 0.0, 0.0)
+            await self._conclusions.conclude(leased, slot, None, 0.0, 0.0)
             return
         target = self._targets[leased.upstream]
         ends_at = self._clock.monotonic_of(leased.deadline_us)
@@ -125,7 +121,7 @@ class Attempts:
         timeout_s = min(target.timeout_s, ends_at - sent_at)
         if timeout_s <= 0:
             late = Retry(0, False, "its deadline passed before it was sent", sent=False)
-            await self._conclude(leased, late, None, 0.0, 0.0)
+            await self._conclusions.conclude(leased, late, None, 0.0, 0.0)
             return
         answer: Answer | None = None
         outcome: Outcome
@@ -141,7 +137,7 @@ class Attempts:
             else:
                 rules, begun = self.policy.retry, relay is not None and relay.begun
                 outcome = judge_failure(failure, leased.attempts, rules, self._random, begun=begun)
-        await self._conclude(leased, outcome, answer, sent_at, time.monotonic() - sent_at)
+        await self._conclusions.conclude(leased, outcome, answer, sent_at, time.monotonic() - sent_at)
 
     async def _call(self, target: Target, call: Call, relay: Relay | None) -> Answer:
         return await (target.caller.call(call) if relay is None else relay.listen(target.caller.call(call, relay)))
@@ -190,107 +186,3 @@ class Attempts:
         if body:
             headers["content-type"] = "application/json"
         return Call(head.method, head.path, headers, body, timeout_s)
-
-    async def _conclude(
-        self, leased: Leased, outcome: Outcome, answer: Answer | None, sent_at: float, upstream_s: float
-    ) -> None:
-        """`sent_at` is 0 for what was not sent."""
-        queued_us = (self._clock.store_us_of(sent_at) if sent_at else leased.slot_us) - leased.accepted_us
-        head = ReplyHead(
-            state="ok",
-            agent=leased.agent,
-            digest=leased.digest,
-            attempts=leased.sends,
-            queued_s=max(0, queued_us) / _MICRO,
-            upstream_s=upstream_s,
-            upstream=leased.upstream,
-        )
-        if isinstance(outcome, Settle) and answer is not None:
-            head.status, head.headers, head.usage = (
-                answer.status,
-                passed_headers(answer.headers),
-                _read_usage(answer),
-            )
-            row = self._settle_row(leased, answer, head)
-            if await self._persistence.settle(row) == "late":
-                _log.warning("the answer to request %s came after its outcome and is dropped", leased.id)
-        elif isinstance(outcome, Retry):
-            self._report_fault(leased.upstream, outcome)
-            await self._persistence.retry(self._retry_row(leased, outcome))
-        elif isinstance(outcome, Bury):
-            await self._persistence.bury(self._bury_row(leased, outcome, head))
-        elif isinstance(outcome, Cut):
-            used = self._count_cut(leased, answer) if answer is not None else "0 0 0 0"
-            await self._persistence.settle(SettleRow(leased.fence, leased.id, leased.upstream, b"", used, ""))
-
-    def _report_fault(self, upstream: str, outcome: Retry) -> None:
-        """Once in a while, however many calls were under way when it began."""
-        now = time.monotonic()
-        if outcome.fault not in ("", "failure") and now >= self._quiet_until.get(upstream, now):
-            self._quiet_until[upstream] = now + max(outcome.pause_s, _QUIET_S)
-            _log.warning("upstream %s refuses (%s): %s", upstream, outcome.fault, redact(outcome.error))
-
-    def _settle_row(self, leased: Leased, answer: Answer, head: ReplyHead) -> SettleRow:
-        provider, now_s = self._targets[leased.upstream].provider, self._clock.store_us_of(time.monotonic()) / _MICRO
-        good = answer.status < 400  # what was refused to its caller may have cost anything
-        return SettleRow(
-            leased.fence,
-            leased.id,
-            leased.upstream,
-            encode_reply(head, answer.body),
-            write_usage(provider, head.usage, leased.asked_out) if good else "",
-            write_reported(provider, answer.headers, now_s) if good else "",
-        )
-
-    def _count_cut(self, leased: Leased, answer: Answer) -> str:
-        """What a call had used when it was cut: what the provider has said of it, and the text that had come."""
-        spent = read_spent(read_streamed_usage(answer.body)) or Spent(leased.tokens_in, 0, 0)
-        spent = spent._replace(tokens_out=max(spent.tokens_out, count_streamed_tokens(answer.body)))
-        return write_spent(self._targets[leased.upstream].provider, spent, leased.asked_out)
-
-    def _retry_row(self, leased: Leased, outcome: Retry) -> RetryRow:
-        return RetryRow(
-            leased.fence,
-            leased.id,
-            leased.upstream,
-            int(outcome.delay_s * _MICRO),
-            int(outcome.uses_attempt),
-            int(outcome.sent),
-            int(outcome.pause_s * _MICRO),
-            outcome.fault,
-            self._note(leased, outcome.status, outcome.error),
-        )
-
-    def _bury_row(self, leased: Leased, outcome: Bury, head: ReplyHead) -> BuryRow:
-        error = redact(outcome.error)
-        head.state, head.reason, head.status, head.error = "dead", outcome.reason, outcome.status, error
-        status = "" if outcome.status is None else str(outcome.status)
-        _log.warning("request %s of agent %s is dead (%s): %s", leased.id, leased.agent, outcome.reason, error)
-        return BuryRow(
-            leased.fence,
-            leased.id,
-            leased.upstream,
-            outcome.reason,
-            status,
-            error,
-            encode_reply(head),
-            self._note(leased, outcome.status, outcome.error),
-        )
-
-    def _note(self, leased: Leased, status: int | None, error: str) -> bytes:
-        at = self._clock.store_us_of(time.monotonic()) / _MICRO
-        note = {
-            "attempt": leased.sends,
-            "at": at,
-            "upstream": leased.upstream,
-            "status": status,
-            "error": redact(error),
-        }
-        return _encode(note)
-
-
-def _read_usage(answer: Answer) -> dict[str, Any] | None:
-    """What the provider says that it used, wherever it says it."""
-    if answer.headers.get("content-type", "").startswith("text/event-stream"):
-        return read_streamed_usage(answer.body)
-    return read_usage(answer.body)
