@@ -167,6 +167,7 @@ async def test_the_child_of_a_fork_has_a_producer_of_its_own(redis_url: str, dis
     assert out.decode().splitlines() == [f"child {[200] * 6}", f"parent {[200] * 6} 0"]
 
 
+@pytest.mark.timeout(20)
 async def test_a_call_from_its_own_thread_is_refused_instead_of_waiting_for_ever(blocking: Producer) -> None:
     refused: list[Exception] = []
 

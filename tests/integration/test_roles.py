@@ -62,6 +62,7 @@ async def test_a_producer_and_a_dispatcher_do_their_work(guarded: Guarded) -> No
         assert (await producer.result(replies[0].id)) == replies[0]
         with pytest.raises(RequestDead):
             await producer.request(PATH, {"do": "fail"})
+        assert [chunk async for chunk in producer.stream(PATH, {"do": "stream"})] != []
         assert (await producer.request(PATH, {}, not_before=0.05, priority="batch")).status == 200
         held = [await producer.submit(PATH, {"do": "hold"}), await producer.submit(PATH, {}, not_before=60)]
         assert [await ticket.cancel() for ticket in held] == ["cancelled", "cancelled"]
@@ -192,6 +193,7 @@ async def test_the_roles_are_enough_on_a_cluster(cluster: EmbeddedCluster) -> No
         AsyncProducer(guarded.url_of("producer-chat"), pool=POOL, agent="ann") as producer,
     ):
         assert (await producer.request(PATH, {})).status == 200
+        assert [chunk async for chunk in producer.stream(PATH, {"do": "stream"})] != []
 
 
 async def mend_as_dispatcher(guarded: Guarded) -> None:

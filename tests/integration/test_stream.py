@@ -203,3 +203,26 @@ async def test_nobody_calls_for_a_producer_that_is_gone(
         with pytest.raises(RequestCancelled):
             await task
     assert upstream.arrivals == []
+
+
+async def test_who_reads_streams_goes_on_saying_that_it_lives(
+    client: Redis, dispatcher: Dispatcher, streamed: Streamed, producer: AsyncProducer
+) -> None:
+    stream = producer.stream(PATH, BODY)
+    streamed.send(b"one")
+    assert await stream.read() == b"one"
+    [alive] = [key async for key in client.scan_iter("sg:{chat}:alive:*")]
+
+    async def lives_ms() -> int:
+        return int(await client.pttl(alive))
+
+    async def is_said_again() -> bool:
+        return await lives_ms() > 9_000
+
+    async def is_older() -> bool:
+        return await lives_ms() < 8_500
+
+    await wait_until(is_older, "it was said a while ago")
+    await wait_until(is_said_again, "it is said again")
+    streamed.end()
+    assert [chunk async for chunk in stream] == []

@@ -11,6 +11,7 @@ from sluicegate_worker import Dispatcher
 from sluicegate_worker.policy_settings import Breaker
 from sluicegate_worker.registry import apply_policy
 from sluicegate_worker.settings import Pool, Retry, Settings, Upstream, policy_of
+from support.echo import echo_in_pieces
 
 POOL = "chat"
 PATH = "/chat/completions"
@@ -21,8 +22,10 @@ SHOUT = "loud\x1b[2J\n[red]näive"
 _gates: dict[str, asyncio.Event] = {}
 
 
-async def obey(path: str, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
-    """`do` in the body: echo, refuse, fail, shout, limit, or hold, which answers when the gate opens."""
+async def obey(
+    path: str, body: bytes, headers: dict[str, str]
+) -> tuple[int, dict[str, str], bytes | AsyncIterator[bytes]]:
+    """`do` in the body: echo, refuse, fail, shout, limit, stream, or hold, which answers when the gate opens."""
     match json.loads(body or b"{}").get("do", "echo"):
         case "refuse":
             return 404, JSON, b'{"error":{"message":"no such model"}}'
@@ -32,6 +35,8 @@ async def obey(path: str, body: bytes, headers: dict[str, str]) -> tuple[int, di
             return 200, {"content-type": "text/plain"}, SHOUT.encode()
         case "limit":
             return 429, {"retry-after": "60"}, b"slow down"
+        case "stream":
+            return await echo_in_pieces(path, body, headers)
         case "hold":
             await _gates["gate"].wait()
     return 200, JSON, json.dumps({"path": path, "echo": json.loads(body or b"null")}).encode()

@@ -1,6 +1,7 @@
 """A handler in place of an HTTP API: whatever it does is one call's outcome, and only a cancelled call is cancelled."""
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
@@ -78,3 +79,49 @@ def test_what_is_no_coroutine_function_is_refused(name: str) -> None:
 def test_what_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match=f"^handler {name} cannot be imported: .*; is its folder on PYTHONPATH"):
         import_handler(name)
+
+
+class Heard:
+    """A listener that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.head: tuple[int, dict[str, str]] | None = None
+        self.pieces: list[bytes] = []
+
+    def begin(self, status: int, headers: Mapping[str, str]) -> None:
+        self.head = status, dict(headers)
+
+    def feed(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+
+
+def streaming(status: int, *pieces: bytes) -> HandlerUpstream:
+    async def stream() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    async def handler(
+        path: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, dict[str, str], AsyncIterator[bytes]]:
+        return status, {"A": "b"}, stream()
+
+    return HandlerUpstream(handler, max_reply_bytes=1000)
+
+
+async def test_a_body_that_comes_in_pieces_is_heard_piece_by_piece() -> None:
+    heard = Heard()
+    assert await streaming(200, b"one", b"two").call(CALL, heard) == Answer(200, {"a": "b"}, b"onetwo")
+    assert (heard.head, heard.pieces) == ((200, {"a": "b"}), [b"one", b"two"])
+
+
+async def test_what_is_no_success_or_nobody_hears_comes_as_a_whole() -> None:
+    heard = Heard()
+    assert (await streaming(500, b"one", b"two").call(CALL, heard)).body == b"onetwo"
+    assert heard.head is None
+    assert (await streaming(200, b"one", b"two").call(CALL)).body == b"onetwo"
+
+
+async def test_pieces_are_too_large_together() -> None:
+    with pytest.raises(CallFailed, match="max_reply_bytes") as caught:
+        await streaming(200, b"x" * 600, b"x" * 600).call(CALL, Heard())
+    assert caught.value.kind == "too_large"

@@ -1,16 +1,18 @@
-"""Calls a Python coroutine instead of an HTTP API: `await coroutine(path, body, headers) -> (status, headers,
-body)`."""
+"""Calls a Python coroutine instead of an HTTP API: `await coroutine(path, body, headers) -> (status, headers, body)`.
+
+The body is bytes, or an async iterator of bytes, which is streamed to who wants it streamed.
+"""
 
 import asyncio
 import importlib
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from typing import Any
 
 from sluicegate_worker.settings import SettingsError
 from sluicegate_worker.upstream.call import Answer, Call, CallFailed, Listener, read_headers
 
-Handler = Callable[[str, bytes, dict[str, str]], Awaitable[tuple[int, dict[str, str], bytes]]]
+Handler = Callable[[str, bytes, dict[str, str]], Awaitable[tuple[int, dict[str, str], bytes | AsyncIterable[bytes]]]]
 
 
 class HandlerUpstream:
@@ -19,11 +21,20 @@ class HandlerUpstream:
     def __init__(self, handler: Handler, max_reply_bytes: int) -> None:
         self._handler, self._max_reply_bytes = handler, max_reply_bytes
 
-    async def call(self, call: Call, listener: Listener | None = None) -> Answer:  # noqa: ARG002  # it comes as a whole
+    async def call(self, call: Call, listener: Listener | None = None) -> Answer:
         try:
             async with asyncio.timeout(call.timeout_s):
-                status, headers, body = await self._handler(call.path, call.body, call.headers)
-            answer = Answer(int(status), read_headers((str(k), str(v)) for k, v in headers.items()), bytes(body))
+                found, headers, body = await self._handler(call.path, call.body, call.headers)
+                status, named = int(found), read_headers((str(k), str(v)) for k, v in headers.items())
+                if isinstance(body, AsyncIterable):
+                    if listener is not None and 200 <= status < 300:
+                        listener.begin(status, named)
+                    else:
+                        listener = None
+                    body = await self._collect(body, listener)
+            answer = Answer(status, named, bytes(body))
+        except CallFailed:
+            raise
         except TimeoutError as error:
             raise CallFailed("timeout", f"no answer within {call.timeout_s:.1f} s") from error
         except BaseException as error:
@@ -31,9 +42,21 @@ class HandlerUpstream:
                 raise
             # Whatever a handler raises, cancellations and exits of its own included, is one failed call and no more.
             raise CallFailed("handler", f"{type(error).__name__}: {error}") from error
-        if len(answer.body) > self._max_reply_bytes:
-            raise CallFailed("too_large", f"the answer has more than {self._max_reply_bytes} bytes (max_reply_bytes)")
+        self._check_size(len(answer.body))
         return answer
+
+    async def _collect(self, body: AsyncIterable[bytes], listener: Listener | None) -> bytes:
+        collected = bytearray()
+        async for piece in body:
+            collected += piece
+            self._check_size(len(collected))
+            if listener is not None:
+                listener.feed(bytes(piece))
+        return bytes(collected)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._max_reply_bytes:
+            raise CallFailed("too_large", f"the answer has more than {self._max_reply_bytes} bytes (max_reply_bytes)")
 
     async def close(self) -> None:
         return
