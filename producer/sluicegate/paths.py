@@ -78,7 +78,7 @@ def check_path(method: str, path: str, providers: Sequence[str]) -> None:
             known = ", ".join(sorted(offered)) or "none"
             if _NOT_QUEUED.match(bare):
                 raise InvalidRequest(
-                    f"{method} {bare} does not wait in a queue: ask the provider directly for files, media and "
+                    f"{method} {bare} is no path that waits in a queue: ask the provider directly for files, media and "
                     f"what else it keeps, with a client of its own; {provider} answers here: {known}"
                 )
             raise InvalidRequest(f"{method} {bare} is not a path that {provider} answers here; these are: {known}")
