@@ -36,7 +36,8 @@ class Streamed:
         try:
             await self._write_pieces(connection)
         finally:
-            watching.cancel()
+            watching.cancel()  # the next request of this connection is not for it to read
+            await asyncio.wait([watching])
 
     async def _write_pieces(self, connection: Connection) -> None:
         while (piece := await self._told.get()) is not None:

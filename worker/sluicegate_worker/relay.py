@@ -67,7 +67,7 @@ class Relay:
 
     def make_row(self, now: float) -> RelayRow | None:
         """What is to be said of it at this moment, if anything."""
-        if now < self._again_at:
+        if not self.has_room:
             return None
         piece = b"" if self._mute else bytes(self.body[self._passed_on : self._passed_on + PIECE_BYTES_MAX])
         if not piece and now < self._asked_at + ASK_S:
@@ -95,6 +95,11 @@ class Relay:
     @property
     def is_behind(self) -> bool:
         return not self._mute and self._passed_on < len(self.body)
+
+    @property
+    def has_room(self) -> bool:
+        """As far as is known: not for a moment after its inbox was full."""
+        return time.monotonic() >= self._again_at
 
     @property
     def is_left(self) -> bool:

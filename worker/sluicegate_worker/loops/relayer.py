@@ -77,8 +77,9 @@ class Relayer:
         said = [(relay, row) for relay in self._open.values() if (row := relay.make_row(now)) is not None]
         for batch in _batches(said):
             await self._pass_on(batch)
-        if any(relay.is_behind for relay in self._open.values()):
-            self._stirred.set()
+        behind = [relay for relay in self._open.values() if relay.is_behind]
+        if behind:  # a large piece is more than one row
+            self._stir(any(relay.has_room for relay in behind))
 
     async def _pass_on(self, said: Said) -> None:
         words: list[bytes] = await RELAY(self._store, self._keys, (), [row for _, row in said])
