@@ -6,11 +6,13 @@ from collections.abc import Callable, Generator
 import pytest
 
 from sluicegate_worker.demo import embedded
+from support.environments import NO_NETWORK, is_without_network
 
 # Reason of the skip → whether this machine really cannot run the test.
 EXCUSES: dict[str, Callable[[], bool]] = {
     "--server names one": lambda: embedded.find_binary.__module__ != embedded.__name__,
     "needs Linux": lambda: sys.platform != "linux",
+    NO_NETWORK: is_without_network,
 }
 
 
