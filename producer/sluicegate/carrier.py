@@ -3,9 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any, TypeVar
 
 from sluicegate.errors import InvalidRequest
+
+_CANCELLED_WITHIN_S = 5.0
 
 Result = TypeVar("Result")
 
@@ -24,11 +28,20 @@ class Carrier:
         if threading.get_ident() == self._thread.ident:
             call.close()
             raise InvalidRequest("a callback must not call the producer that runs it: hand the work to another thread")
-        running = asyncio.run_coroutine_threadsafe(call, self._loop)
+        outcome: Future[Result] = Future()
+        tasks: list[asyncio.Task[Result]] = []
+
+        def start() -> None:
+            tasks.append(self._loop.create_task(call))
+            tasks[0].add_done_callback(partial(_tell, outcome))
+
+        self._loop.call_soon_threadsafe(start)
         try:
-            return running.result()
+            return outcome.result()
         except BaseException:
-            running.cancel()
+            if not outcome.done():  # interrupted: what comes next must not meet the call half done
+                self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())  # noqa: PLW0108  # not there yet
+                wait([outcome], timeout=_CANCELLED_WITHIN_S)
             raise
 
     def stop(self) -> None:
@@ -36,3 +49,12 @@ class Carrier:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+def _tell(outcome: "Future[Result]", task: "asyncio.Task[Result]") -> None:
+    if task.cancelled():
+        outcome.cancel()
+    elif (error := task.exception()) is not None:
+        outcome.set_exception(error)
+    else:
+        outcome.set_result(task.result())

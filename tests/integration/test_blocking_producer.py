@@ -1,6 +1,7 @@
 """Producer for code without an event loop: the same behaviour, in threads and after a fork."""
 
 import asyncio
+import signal
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sluicegate import (
+    AsyncProducer,
     BlockingTicket,
     InvalidRequest,
     Producer,
@@ -22,7 +24,7 @@ from sluicegate_worker.demo.embedded import find_free_port
 from support.pools import chat
 from support.served_pool import PATH, POOL
 from support.streaming import Streamed
-from support.upstream import Upstream, answer, echo, once
+from support.upstream import Upstream, answer, echo, hang, once
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("at_rest")
@@ -42,6 +44,23 @@ with Producer(url, pool="chat", agent="ann") as producer:
     else:
         _, status = os.waitpid(child, 0)
         sys.stdout.write(f"parent {replies} {status}\\n")
+"""
+
+
+INTERRUPTED = """
+import sys
+from sluicegate import Producer
+url, body = sys.argv[1], {"model": "m", "messages": [], "stream": True}
+with Producer(url, pool="chat", agent="ann") as producer:
+    try:
+        if sys.argv[2] == "request":
+            producer.request("/chat/completions", body, id="r1")
+        elif sys.argv[2] == "stream":
+            list(producer.stream("/chat/completions", body, id="r1"))
+        else:
+            list(producer.as_completed([producer.submit("/chat/completions", body, id="r1")]))
+    except KeyboardInterrupt:
+        sys.stdout.write("interrupted")
 """
 
 
@@ -165,6 +184,31 @@ async def test_the_child_of_a_fork_has_a_producer_of_its_own(redis_url: str, dis
         out, errors = await process.communicate()
     assert errors.decode() == ""
     assert out.decode().splitlines() == [f"child {[200] * 6}", f"parent {[200] * 6} 0"]
+
+
+@pytest.mark.parametrize(("how", "state"), [("request", "cancelled"), ("stream", "cancelled"), ("many", "in_flight")])
+async def test_who_is_interrupted_ends_what_he_waited_for(
+    redis_url: str, dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer, how: str, state: str
+) -> None:
+    upstream.behaviour = hang
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        INTERRUPTED,
+        redis_url,
+        how,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    await wait_until(lambda: upstream.arrivals, "the call arrived")
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(20):
+        assert await process.communicate() == (b"interrupted", b"")
+    if state == "in_flight":  # it was submitted, and lives on
+        with pytest.raises(ReplyTimeout, match="it is in_flight"):
+            await producer.result("r1")
+    assert await producer.cancel("r1") == "cancelled"
+    await wait_until(lambda: dispatcher.in_flight == 0, "the call has ended")
 
 
 @pytest.mark.timeout(20)
