@@ -30,6 +30,10 @@ from support.waiting import wait_until_sync
 pytestmark = [pytest.mark.full, pytest.mark.timeout(600), pytest.mark.usefixtures("at_rest")]
 
 KEY = f"sk-{secrets.token_hex(16)}"
+BAD_KEY = "sk-bad"
+REFUSED = (
+    400  # without a database to look a key up in, LiteLLM says so; a 401 would be the operator's, and not come back
+)
 SETTINGS = """
 model_list:
   - model_name: small
@@ -158,10 +162,31 @@ async def test_a_key_of_the_callers_own_is_not_used(
     recorder: tuple[Recorder, str], queued: httpx2.AsyncClient, proxy: str
 ) -> None:
     """The one difference that is meant: the dispatcher has the key, so a caller's bad one harms nobody."""
-    assert (await ask_directly(proxy, chat(), key="sk-bad")).status_code in (400, 401)
-    url, bad = "https://litellm.example/v1/chat/completions", {"authorization": "Bearer sk-bad"}
+    assert (await ask_directly(proxy, chat(), key=BAD_KEY)).status_code == REFUSED
+    url, bad = "https://litellm.example/v1/chat/completions", {"authorization": f"Bearer {BAD_KEY}"}
     came = await queued.post(url, json=chat(), headers=bad)
     assert (came.status_code, came.content) == (200, recorder[0].sent[0].body)
+
+
+async def test_what_it_says_of_the_dispatchers_bad_key_comes_back(
+    redis_url: str,
+    recorder: tuple[Recorder, str],
+    proxy: str,
+    producer: AsyncProducer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LITELLM_TEST_KEY", BAD_KEY)
+    upstream = {"provider": "generic", "api_key_env": "LITELLM_TEST_KEY"}
+    async with (
+        Dispatcher(make_settings(redis_url, recorder[1], upstream=upstream)),
+        httpx2.AsyncClient(transport=AsyncQueueTransport(producer), timeout=30) as client,
+    ):
+        came = await client.post("https://litellm.example/v1/chat/completions", json=chat())
+    direct = await ask_directly(proxy, chat(), key=BAD_KEY)
+    [sent] = recorder[0].sent
+    assert (came.status_code, came.content) == (sent.status, sent.body) == (direct.status_code, direct.content)
+    assert came.status_code == REFUSED
+    assert drop(came.headers, OURS | OF_THE_CONNECTION) == drop_unpassed(sent.headers)
 
 
 async def ask_directly(proxy: str, body: Mapping[str, Any], key: str = KEY) -> httpx2.Response:
