@@ -10,7 +10,8 @@ from weakref import WeakSet
 
 from sluicegate.blocking_reply import BlockingStream, BlockingTicket
 from sluicegate.carrier import Carrier
-from sluicegate.errors import InvalidRequest, SluicegateError
+from sluicegate.errors import InvalidRequest, SluicegateError, StoreUnavailable
+from sluicegate.inbox import CLOSED
 from sluicegate.many import Progress
 from sluicegate.producer import AsyncProducer
 from sluicegate.submission import Options
@@ -33,13 +34,13 @@ class Producer:
     def __init__(self, redis_url: str | None = None, *, pool: str | None = None, agent: str | None = None) -> None:
         self._make: Callable[[], AsyncProducer] = partial(AsyncProducer, redis_url, pool=pool, agent=agent)
         self._make()  # wrong names are refused here and now
-        self._entered = False
+        self._entered = self._closed = False
         self._opened: _Opened | None = None
         self._lock = threading.Lock()
         _producers.add(self)
 
     def __enter__(self) -> Self:
-        self._entered = True
+        self._entered, self._closed = True, False
         try:
             self._here()
         except BaseException:
@@ -50,7 +51,7 @@ class Producer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._entered = False
+        self._entered, self._closed = False, True
         opened, self._opened = self._opened, None
         if opened is not None:
             try:
@@ -86,13 +87,13 @@ class Producer:
         """Each ticket once its request has ended, so that its `reply()` does not wait. Raises ReplyTimeout when
         `timeout` seconds have passed before the last; all requests live on."""
         opened = self._here()
-        ours = {ticket.inner: ticket for ticket in tickets}
+        ours = {self._find(opened, ticket): ticket for ticket in tickets}
         completed = opened.producer.as_completed(ours, timeout, progress=progress)
         try:
             while (ended := opened.carrier.run(_next_of(completed))) is not None:
                 yield ours[ended]
         finally:
-            opened.carrier.run(completed.aclose())
+            opened.carrier.end(completed.aclose())
 
     def stream(self, path: str, body: Any, **options: Unpack[Options]) -> BlockingStream:
         """The answer as bytes while it comes: `for chunk in producer.stream(…)`. Leaving the loop cancels it."""
@@ -109,6 +110,10 @@ class Producer:
         opened = self._here()
         return opened.carrier.run(opened.producer.cancel(id))
 
+    def _find(self, opened: _Opened, ticket: BlockingTicket) -> Ticket:
+        """What waits for it here; a ticket from before a fork waits in the parent."""
+        return ticket.inner if ticket.is_here() else opened.carrier.run(opened.producer.ticket(ticket.id))
+
     def _wrap(self, opened: _Opened, ticket: Ticket) -> BlockingTicket:
         return BlockingTicket(ticket, opened.carrier, self, lambda: self._opened is opened)
 
@@ -120,6 +125,8 @@ class Producer:
             return self._opened
 
     def _open(self) -> _Opened:
+        if self._closed:
+            raise StoreUnavailable(CLOSED)
         if not self._entered:
             raise InvalidRequest("not open: use the producer inside `with`")
         carrier, producer = Carrier("sluicegate producer"), self._make()

@@ -24,7 +24,8 @@ class BlockingTicket:
     def __init__(self, ticket: Ticket, carrier: Carrier, by_id: ById, is_here: Callable[[], bool]) -> None:
         self.id, self.position, self.eta_s = ticket.id, ticket.position, ticket.eta_s
         self.inner = ticket  # ours, not for callers
-        self._carrier, self._by_id, self._is_here = carrier, by_id, is_here
+        self._carrier, self._by_id = carrier, by_id
+        self.is_here = is_here  # ours, too
 
     def __repr__(self) -> str:
         return repr(self.inner)
@@ -32,14 +33,14 @@ class BlockingTicket:
     def reply(self, timeout: float | None = None) -> Reply:
         """Waits for the outcome, for `timeout` seconds at most. Raises ReplyTimeout (the request lives on) or what
         the outcome is."""
-        if self._is_here():
+        if self.is_here():
             return self._carrier.run(self.inner.reply(timeout))
         return self._by_id.result(self.id, float("inf") if timeout is None else timeout)  # after a fork
 
     def cancel(self) -> str:
         """Ends the request and returns its final state: cancelled, or ok, dead or expired where that was there
         first."""
-        return self._carrier.run(self.inner.cancel()) if self._is_here() else self._by_id.cancel(self.id)
+        return self._carrier.run(self.inner.cancel()) if self.is_here() else self._by_id.cancel(self.id)
 
 
 class BlockingStream:
@@ -73,8 +74,9 @@ class BlockingStream:
             self.close()
 
     def close(self) -> None:
-        """Cancels the request unless it has ended; harmless when repeated."""
-        self._carrier.run(self._stream.aclose())
+        """Cancels the request unless it has ended; harmless when repeated, after the producer was closed, and in the
+        child of a fork, whose parent reads on."""
+        self._carrier.end(self._stream.aclose())
 
     @property
     def id(self) -> str:

@@ -122,24 +122,29 @@ class PoolClient:
     async def result(self, request_id: str, timeout: float) -> Reply:
         """The reply of a request that anybody submitted. Raises UnknownRequest, ReplyTimeout, or what the outcome
         is."""
+        ticket, state = await self._find(request_id)
+        if state != "final" and timeout <= 0:
+            self._inbox.forget(request_id, ticket.waiter)
+            raise ReplyTimeout(f"request {request_id} is not answered yet: it is {state}")
+        return await ticket.reply(None if state == "final" else timeout)
+
+    async def ticket(self, request_id: str) -> Ticket:
+        """Of a request that anybody submitted. Raises UnknownRequest."""
+        return (await self._find(request_id))[0]
+
+    async def _find(self, request_id: str) -> tuple[Ticket, str]:
+        """With its state, or final. Raises UnknownRequest."""
         waiter = self._inbox.expect(request_id, 0.0)  # its deadline is not known here: as if it had passed
         state = (await self._inbox.look([request_id]))[request_id]
         if state == "unknown":
             self._inbox.forget(request_id, waiter)
-            raise UnknownRequest(
-                f"no request {request_id} in pool {self.name}: never accepted, or its reply is no longer kept"
-            )
-        if state != "final" and timeout <= 0:
-            self._inbox.forget(request_id, waiter)
-            raise ReplyTimeout(f"request {request_id} is not answered yet: it is {state}")
-        return await Ticket(request_id, 0, 0.0, waiter, self.cancel).reply(None if state == "final" else timeout)
+            raise self._unknown(request_id)
+        return Ticket(request_id, 0, 0.0, waiter, self.cancel), state
 
     async def cancel(self, request_id: str) -> str:
         states: list[bytes] = await CANCEL(self._store, self._keys, (), [(request_id,)])
         if states[0] == b"unknown":
-            raise UnknownRequest(
-                f"no request {request_id} in pool {self.name}: never accepted, or its reply is no longer kept"
-            )
+            raise self._unknown(request_id)
         return states[0].decode()
 
     async def terms(self) -> PoolTerms:
@@ -227,6 +232,11 @@ class PoolClient:
                 await self.cancel(submission.id)
         except Exception:  # noqa: BLE001  # the caller has left
             return  # not accepted, or out of reach: it ends at its deadline
+
+    def _unknown(self, request_id: str) -> UnknownRequest:
+        return UnknownRequest(
+            f"no request {request_id} in pool {self.name}: never accepted, or its reply is no longer kept"
+        )
 
     def _damaged(self, answer: Answer) -> StoreUnavailable:
         said = answer[2].decode(errors="replace")

@@ -134,6 +134,11 @@ class AsyncProducer:
         check_timeout(timeout)
         return await self._in_its_pool(id, lambda pool: pool.result(id, timeout))
 
+    async def ticket(self, id: str) -> Ticket:
+        """The ticket of a request that any process submitted; its `position` and `eta_s` are 0. Raises
+        UnknownRequest."""
+        return await self._in_its_pool(id, lambda pool: pool.ticket(id))
+
     async def cancel(self, id: str) -> str:
         """Ends a request that any process submitted, and returns its final state: cancelled, or ok, dead or expired
         where that was there first. Raises UnknownRequest."""

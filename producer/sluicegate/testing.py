@@ -145,6 +145,9 @@ class FakeProducer(AsyncProducer):
     async def result(self, id: str, timeout: float = 0) -> Reply:
         return await Ticket(id, 0, 0.0, self._find(id).waiter, self.cancel).reply(timeout)
 
+    async def ticket(self, id: str) -> Ticket:
+        return Ticket(id, 0, 0.0, self._find(id).waiter, self.cancel)
+
     async def cancel(self, id: str) -> str:
         request = self._find(id)
         if not request.waiter.ended.is_set():

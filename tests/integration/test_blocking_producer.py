@@ -1,8 +1,7 @@
 """Producer for code without an event loop: the same behaviour, in threads and after a fork."""
 
 import asyncio
-import signal
-import sys
+import gc
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sluicegate import (
-    AsyncProducer,
     BlockingTicket,
     InvalidRequest,
     Producer,
@@ -24,44 +22,10 @@ from sluicegate_worker.demo.embedded import find_free_port
 from support.pools import chat
 from support.served_pool import PATH, POOL
 from support.streaming import Streamed
-from support.upstream import Upstream, answer, echo, hang, once
+from support.upstream import Upstream, answer, echo, once
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("at_rest")
-
-FORKING = """
-import os, sys
-from sluicegate import Producer
-url, body = sys.argv[1], {"model": "m", "messages": []}
-with Producer(url, pool="chat", agent="ann") as producer:
-    before = producer.submit("/chat/completions", body)
-    child = os.fork()
-    replies = [producer.request("/chat/completions", body).status for _ in range(5)]
-    replies.append(before.reply(timeout=20).status)
-    if child == 0:
-        sys.stdout.write(f"child {replies}\\n")
-        sys.stdout.flush()
-    else:
-        _, status = os.waitpid(child, 0)
-        sys.stdout.write(f"parent {replies} {status}\\n")
-"""
-
-
-INTERRUPTED = """
-import sys
-from sluicegate import Producer
-url, body = sys.argv[1], {"model": "m", "messages": [], "stream": True}
-with Producer(url, pool="chat", agent="ann") as producer:
-    try:
-        if sys.argv[2] == "request":
-            producer.request("/chat/completions", body, id="r1")
-        elif sys.argv[2] == "stream":
-            list(producer.stream("/chat/completions", body, id="r1"))
-        else:
-            list(producer.as_completed([producer.submit("/chat/completions", body, id="r1")]))
-    except KeyboardInterrupt:
-        sys.stdout.write("interrupted")
-"""
 
 
 @pytest.fixture
@@ -175,40 +139,54 @@ async def test_who_leaves_a_stream_ends_the_call(blocking: Producer, upstream: U
         await told.left.wait()
 
 
-async def test_the_child_of_a_fork_has_a_producer_of_its_own(redis_url: str, dispatcher: Dispatcher) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-W", "error::ResourceWarning", "-c", FORKING, redis_url,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    async with asyncio.timeout(60):
-        out, errors = await process.communicate()
-    assert errors.decode() == ""
-    assert out.decode().splitlines() == [f"child {[200] * 6}", f"parent {[200] * 6} 0"]
-
-
-@pytest.mark.parametrize(("how", "state"), [("request", "cancelled"), ("stream", "cancelled"), ("many", "in_flight")])
-async def test_who_is_interrupted_ends_what_he_waited_for(
-    redis_url: str, dispatcher: Dispatcher, upstream: Upstream, producer: AsyncProducer, how: str, state: str
+async def test_a_stream_that_the_garbage_collector_finds_is_cancelled_in_any_thread(
+    blocking: Producer, upstream: Upstream
 ) -> None:
-    upstream.behaviour = hang
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        INTERRUPTED,
-        redis_url,
-        how,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    await wait_until(lambda: upstream.arrivals, "the call arrived")
-    process.send_signal(signal.SIGINT)
+    told = Streamed()
+    upstream.next_up.append(told)
+    told.send(b"one")
+
+    def drop_in_a_circle() -> None:
+        circle: list[object] = []
+        chunks = iter(blocking.stream(PATH, chat()))
+        assert next(chunks) == b"one"
+        circle += [circle, chunks]
+
+    def collect(done: int, total: int) -> None:
+        gc.collect()
+
+    def ask() -> None:
+        gc.disable()
+        try:
+            drop_in_a_circle()
+            blocking.submit_many([{"path": PATH, "body": chat(), "id": "r1"}], progress=collect)
+        finally:
+            gc.enable()
+
+    await asyncio.to_thread(ask)
+    async with asyncio.timeout(5):
+        await told.left.wait()
+    await asyncio.to_thread(blocking.result, "r1", 20)
+
+
+async def test_what_outlives_its_producer_says_so(redis_url: str, dispatcher: Dispatcher, upstream: Upstream) -> None:
+    told = Streamed()
+    upstream.next_up.append(told)
+    told.send(b"one")
+
+    def ask() -> None:
+        with Producer(redis_url, pool=POOL, agent="ann") as producer:
+            stream = producer.stream(PATH, chat())
+            chunks = iter(stream)
+            assert next(chunks) == b"one"
+        for use in (lambda: next(chunks), stream.read, lambda: producer.request(PATH, chat())):
+            with pytest.raises(StoreUnavailable, match="the producer is closed"):
+                use()
+        stream.close()
+
+    await asyncio.to_thread(ask)
     async with asyncio.timeout(20):
-        assert await process.communicate() == (b"interrupted", b"")
-    if state == "in_flight":  # it was submitted, and lives on
-        with pytest.raises(ReplyTimeout, match="it is in_flight"):
-            await producer.result("r1")
-    assert await producer.cancel("r1") == "cancelled"
-    await wait_until(lambda: dispatcher.in_flight == 0, "the call has ended")
+        await told.left.wait()
 
 
 @pytest.mark.timeout(20)
