@@ -100,6 +100,11 @@ class Producer:
         opened = self._here()
         return BlockingStream(opened.carrier, opened.producer.stream(path, body, **options))
 
+    def ticket(self, id: str) -> BlockingTicket:
+        """The ticket of a request that any process submitted."""
+        opened = self._here()
+        return self._wrap(opened, opened.carrier.run(opened.producer.ticket(id)))
+
     def result(self, id: str, timeout: float = 0) -> Reply:
         """The reply of a request submitted by any process."""
         opened = self._here()

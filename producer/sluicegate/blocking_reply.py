@@ -50,7 +50,7 @@ class BlockingStream:
         self._carrier, self._stream = carrier, stream
 
     def start(self) -> Self:
-        """Submits the request, and returns when the answer begins."""
+        """Submits the request, and returns when the answer begins: with its first byte."""
         self._carrier.run(self._stream.start())
         return self
 

@@ -121,7 +121,8 @@ class Inbox:
             with contextlib.suppress(StoreUnavailable):  # then it ends by its TTL
                 await self._store.call("DEL", self._key)
         for request_id, waiter in self._open.items():
-            closed = f"the producer was closed before request {request_id} was answered; it lives on"
+            fate = "its stream is cancelled" if waiter.streams else "it lives on"
+            closed = f"the producer was closed before request {request_id} was answered; {fate}"
             waiter.end(None, StoreUnavailable(closed))
         self._open.clear()
 

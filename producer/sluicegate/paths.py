@@ -50,10 +50,12 @@ _NOT_QUEUED = re.compile(
 )
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~:@!$&'()*+,;=-]+)+(?:\?[A-Za-z0-9._~:@!$&'()*+,;=/?%-]*)?\Z")
 _PATH_CHARACTERS_MAX = 1024
+_CREDENTIALS = frozenset({"key", "api_key", "api-key", "apikey", "access_token", "subscription-key"})
 
 
 def normalise_path(path: str) -> str:
-    """The path with a leading slash and without `/v1`. Raises InvalidRequest for what could lead elsewhere."""
+    """The path with a leading slash, without `/v1` and without credentials in its query. Raises InvalidRequest for what
+    could lead elsewhere."""
     if not isinstance(path, str) or len(path) > _PATH_CHARACTERS_MAX:
         raise InvalidRequest(
             f"the path must be text of at most {_PATH_CHARACTERS_MAX} characters, such as /chat/completions"
@@ -61,12 +63,20 @@ def normalise_path(path: str) -> str:
     rooted = path if path.startswith("/") else f"/{path}"
     if rooted.startswith("/v1/"):
         rooted = rooted[3:]
+    rooted = _without_credentials(rooted)
     segments = rooted.partition("?")[0].split("/")
     if not _PATH.match(rooted) or "." in segments or ".." in segments:
         raise InvalidRequest(
             f"{path!r:.100} is not a path: write it like /chat/completions, without host, '..' or escapes"
         )
     return rooted
+
+
+def _without_credentials(path: str) -> str:
+    """Some clients put their key into the query: like those in headers, it goes nowhere."""
+    bare, mark, query = path.partition("?")
+    kept = [part for part in query.split("&") if part.partition("=")[0].lower() not in _CREDENTIALS]
+    return f"{bare}?{'&'.join(kept)}" if mark and any(kept) else bare
 
 
 def check_path(method: str, path: str, providers: Sequence[str]) -> None:

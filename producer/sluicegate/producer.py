@@ -94,7 +94,7 @@ class AsyncProducer:
         BacklogFull or WouldMissDeadline when it is not accepted, StoreUnavailable when that is not known (the same
         `id` makes it safe to try again).
         """
-        order, encoded, peek = _read(path, body, options)
+        order, encoded, peek = read_order(path, body, options)
         pool = self._client(self._pool or await self._pool_of(peek.model))
         return await pool.submit(order, encoded, peek, self._agent)
 
@@ -105,7 +105,7 @@ class AsyncProducer:
         so does an answer that is no success. Leaving the loop, or cancelling its task, cancels the request and with it
         the call. Takes what `submit` takes.
         """
-        order, encoded, peek = _read(path, body, options)
+        order, encoded, peek = read_order(path, body, options)
 
         async def submit() -> OpenStream:
             pool = self._client(self._pool or await self._pool_of(peek.model))
@@ -197,7 +197,8 @@ class AsyncProducer:
         return self._models
 
 
-def _read(path: str, body: Any, options: Options) -> tuple[Order, bytes, Peek]:
+def read_order(path: str, body: Any, options: Options) -> tuple[Order, bytes, Peek]:
+    """What can be said without the pool's terms. Raises InvalidRequest."""
     order, encoded = Order(path=path, body=body, **options), encode_body(body)
     return order, encoded, read_peek(encoded, path)
 

@@ -26,8 +26,8 @@ class ReplyStream:
     """`async for chunk in producer.stream(…)`: submits the request at the first step, and cancels it when the loop is
     left early. `async with` does both at its ends, for who wants `status` and `headers` before the first byte.
 
-    After the last chunk `reply` is the whole answer. Raises what `request` raises; once a byte has come, StreamBroken
-    when no more will.
+    After the last chunk `reply` is the whole answer. Raises what `request` raises, at any moment; where the provider or
+    the dispatcher is lost after the first byte, StreamBroken. Who calls `start` or `read` by hand calls `aclose`, too.
     """
 
     def __init__(self, submit: Callable[[], Awaitable[OpenStream]]) -> None:
@@ -38,7 +38,7 @@ class ReplyStream:
         self.reply: Reply | None = None
 
     async def start(self) -> Self:
-        """Submits the request, and returns when the answer begins."""
+        """Submits the request, and returns when the answer begins: with its first byte."""
         if self._open is None:
             self._open = await self._submit()
             try:

@@ -1,7 +1,7 @@
 """FakeProducer: for the tests of who uses Sluicegate. No Redis, no dispatcher, no provider; answers as the test says.
 
     fake = FakeProducer()
-    fake.script(BacklogFull("full", retry_after_s=2), FakeAnswer({"choices": []}))
+    fake.script(BacklogFull("full", retry_after_s=2), FakeAnswer(body={"choices": []}))
     async with fake as producer: …            # or: with fake.blocking() as producer: …
     assert fake.asked[0].body["model"] == "gpt-4o"
 
@@ -11,16 +11,14 @@ that it also works under `AsyncQueueTransport` and, by `blocking`, under `QueueT
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar, Unpack
+from typing import Any, NamedTuple, Self, Unpack
 
 import msgspec
-from msgspec import Struct, field
 
 from sluicegate.blocking import Producer
 from sluicegate.errors import (
-    BacklogFull,
     DeadlineExceeded,
     InvalidRequest,
     RequestCancelled,
@@ -30,59 +28,24 @@ from sluicegate.errors import (
     UnknownRequest,
     WouldMissDeadline,
 )
-from sluicegate.estimate import read_peek
+from sluicegate.fake_answers import OUTCOMES, REFUSALS, Asked, FakeAnswer, FakeStream, Rule, Step, check_step
 from sluicegate.inbox import CLOSED, Waiter
 from sluicegate.pieces import Pieces
-from sluicegate.producer import AsyncProducer
+from sluicegate.producer import AsyncProducer, read_order
 from sluicegate.stream import OpenStream, ReplyStream
-from sluicegate.submission import Options, Order, PoolTerms, UpstreamTerms, encode_body, prepare
+from sluicegate.submission import Options, PoolTerms, UpstreamTerms, prepare
 from sluicegate.ticket import Ticket, quietly_cancel
 from sluicegate.wire import Reply, ReplyHead, StreamHead, Submission, encode_reply, open_reply
 
-_REFUSALS = (InvalidRequest, BacklogFull, WouldMissDeadline, StoreUnavailable)
+__all__ = ["Asked", "FakeAnswer", "FakeProducer", "FakeStream"]
+
 _DEADLINE_S = 300.0
-
-Answer = TypeVar("Answer")
-
-
-class FakeAnswer(Struct, frozen=True, kw_only=True):
-    """`body` is an object, or bytes; it comes after `delay_s`, which may be more than the deadline."""
-
-    body: Any = field(default_factory=dict)
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
-    delay_s: float = 0.0
-
-
-class FakeStream(Struct, frozen=True, kw_only=True):
-    """`chunks` come one by one, the first after `delay_s`, each other `pause_s` after the one before. With `breaks_off`
-    no end comes after them."""
-
-    chunks: Sequence[bytes] = ()
-    headers: dict[str, str] = field(default_factory=lambda: {"content-type": "text/event-stream"})
-    delay_s: float = 0.0
-    pause_s: float = 0.0
-    breaks_off: bool = False
-
-
-class Asked(NamedTuple):
-    """A request as it came: `body` decoded, `options` as they were given."""
-
-    id: str
-    path: str
-    body: Any
-    agent: str
-    options: Options
-
-
-Step = FakeAnswer | FakeStream | SluicegateError
-Rule = Callable[[Asked], Step]
+_MICRO = 1_000_000
 
 
 class _Request(NamedTuple):
     digest: str
     waiter: Waiter
-    pieces: Pieces
     answering: asyncio.Task[None]
 
 
@@ -98,31 +61,38 @@ class FakeProducer(AsyncProducer):
         self._always: Step | Rule = FakeAnswer()
         self._requests: dict[str, _Request] = {}
         self._ids: dict[tuple[str, str], str] = {}
+        self._is_open = False
 
     def script(self, *steps: Step | Rule) -> None:
         """What becomes of the next requests, one after the other; a function is given what was asked."""
-        self._script.extend(steps)
+        self._script.extend(step if callable(step) else check_step(step) for step in steps)
 
     def always(self, step: Step | Rule) -> None:
         """What becomes of all for which the script has nothing; at first an empty object."""
-        self._always = step
+        self._always = step if callable(step) else check_step(step)
 
     def blocking(self) -> Producer:
         """The same for synchronous code."""
         return _BlockingFake(self)
 
     async def __aenter__(self) -> Self:
+        self._is_open, self._closing = True, False
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closing = True
         for request in self._requests.values():
             request.answering.cancel()
             _end(request, None, StoreUnavailable(CLOSED))
         await asyncio.gather(*(request.answering for request in self._requests.values()), return_exceptions=True)
 
     async def submit(self, path: str, body: Any, **options: Unpack[Options]) -> Ticket:
+        if self._closing:
+            raise StoreUnavailable(CLOSED)
+        if not self._is_open:
+            raise InvalidRequest("not open: use the producer inside `async with`")
         submission, asked = self._read(path, body, options)
         request = self._known(submission)
         if request is None:
@@ -130,15 +100,17 @@ class FakeProducer(AsyncProducer):
         return Ticket(self._id_of(submission), 1, 0.0, request.waiter, self.cancel)
 
     def stream(self, path: str, body: Any, **options: Unpack[Options]) -> ReplyStream:
+        read_order(path, body, options)  # what is wrong with them is said at once
+
         async def submit() -> OpenStream:
-            ticket = await self.submit(path, body, **options)
-            request = self._requests[ticket.id]
+            ticket, pieces = await self.submit(path, body, **options), Pieces()
+            ticket.waiter.streams.append(pieces)
 
             async def close() -> None:
-                if not request.waiter.ended.is_set():
+                if not ticket.waiter.ended.is_set():
                     await quietly_cancel(ticket)
 
-            return OpenStream(ticket.id, request.waiter, request.pieces, close)
+            return OpenStream(ticket.id, ticket.waiter, pieces, close)
 
         return ReplyStream(submit)
 
@@ -156,7 +128,7 @@ class FakeProducer(AsyncProducer):
         try:
             open_reply(id, request.waiter.result())
         except (RequestCancelled, DeadlineExceeded, RequestDead) as error:
-            return _STATES[type(error)]
+            return OUTCOMES[type(error)]
         return "ok"
 
     def _find(self, id: str) -> _Request:
@@ -166,8 +138,8 @@ class FakeProducer(AsyncProducer):
             raise UnknownRequest(f"no request {id} was submitted") from None
 
     def _read(self, path: str, body: Any, options: Options) -> tuple[Submission, Asked]:
-        order, encoded = Order(path=path, body=body, **options), encode_body(body)
-        submission = prepare(order, encoded, read_peek(encoded, path), self._default_agent, self._terms)
+        order, encoded, peek = read_order(path, body, options)
+        submission = prepare(order, encoded, peek, self._default_agent, self._terms)
         decoded = msgspec.json.decode(encoded) if encoded else None
         return submission, Asked(submission.id, path, decoded, submission.agent, options)
 
@@ -181,46 +153,56 @@ class FakeProducer(AsyncProducer):
         return known
 
     def _accept(self, submission: Submission, asked: Asked) -> _Request:
+        later_s, deadline_s = submission.not_before_us / _MICRO, (submission.deadline_us / _MICRO) or _DEADLINE_S
+        if later_s > deadline_s:
+            raise WouldMissDeadline(
+                f"the request would be sent in about {later_s:.1f} s, which is after its deadline; allow it longer",
+                later_s,
+                max(1.0, later_s - deadline_s),
+            )
         self.asked.append(asked)
         step = self._script.popleft() if self._script else self._always
-        if not isinstance(step, Step):
-            step = step(asked)
-        if isinstance(step, _REFUSALS):
+        if callable(step):
+            step = check_step(step(asked))
+        if isinstance(step, REFUSALS):
             raise step
-        waiter, pieces = Waiter(0.0), Pieces()
-        waiter.streams.append(pieces)
-        answering = asyncio.create_task(self._answer(submission, step, waiter, pieces))
-        request = self._requests[submission.id] = _Request(submission.digest, waiter, pieces, answering)
+        waiter = Waiter(0.0)
+        answering = asyncio.create_task(self._answer(submission, step, waiter, later_s, deadline_s))
+        request = self._requests[submission.id] = _Request(submission.digest, waiter, answering)
         if submission.key:
             self._ids[submission.agent, submission.key] = submission.id
         return request
 
-    async def _answer(self, submission: Submission, step: Step, waiter: Waiter, pieces: Pieces) -> None:
+    async def _answer(
+        self, submission: Submission, step: Step, waiter: Waiter, later_s: float, deadline_s: float
+    ) -> None:
         try:
-            async with asyncio.timeout((submission.deadline_us / 1_000_000) or _DEADLINE_S):
-                blob = await self._make_reply(submission, step, pieces)
+            async with asyncio.timeout(deadline_s):
+                await asyncio.sleep(later_s)
+                blob = await self._make_reply(submission, step, waiter)
         except TimeoutError:
-            blob = encode_reply(self._head(submission.agent, DeadlineExceeded("")))
+            head = self._head(submission.agent, DeadlineExceeded(""))
+            head.queued_s = deadline_s
+            blob = encode_reply(head)
         waiter.end(blob)
 
-    async def _make_reply(self, submission: Submission, step: Step, pieces: Pieces) -> bytes:
+    async def _make_reply(self, submission: Submission, step: Step, waiter: Waiter) -> bytes:
         head = self._head(submission.agent, step if isinstance(step, SluicegateError) else None)
         if isinstance(step, SluicegateError):
             return encode_reply(head)
         await asyncio.sleep(step.delay_s)
         if isinstance(step, FakeAnswer):
             head.status, head.headers = step.status, step.headers
-            body = step.body if isinstance(step.body, bytes) else msgspec.json.encode(step.body)
             head.usage = step.body.get("usage") if isinstance(step.body, Mapping) else None
-            return encode_reply(head, body)
+            return encode_reply(head, step.encode())
         head.status, head.headers = 200, step.headers
-        await _feed(step, pieces)
+        await _feed(step, waiter)
         if step.breaks_off:
             return encode_reply(self._head(submission.agent, RequestDead("", "upstream_error", None, "it broke off")))
         return encode_reply(head, b"".join(step.chunks))
 
     def _head(self, agent: str, error: SluicegateError | None) -> ReplyHead:
-        head = ReplyHead("ok" if error is None else _STATES[type(error)], agent, "", attempts=1, upstream="fake")
+        head = ReplyHead("ok" if error is None else OUTCOMES[type(error)], agent, "", attempts=1, upstream="fake")
         if isinstance(error, RequestDead):
             head.reason, head.status, head.error = error.reason, error.status, error.last_error
         return head
@@ -232,22 +214,16 @@ class _BlockingFake(Producer):
         self._make = lambda: fake
 
 
-_STATES: dict[type[SluicegateError], str] = {
-    RequestCancelled: "cancelled",
-    DeadlineExceeded: "expired",
-    RequestDead: "dead",
-}
-
-
 def _end(request: _Request, blob: bytes | None, error: StoreUnavailable | None = None) -> None:
     if not request.waiter.ended.is_set():
         request.waiter.end(blob, error)
 
 
-async def _feed(step: FakeStream, pieces: Pieces) -> None:
+async def _feed(step: FakeStream, waiter: Waiter) -> None:
     line, offset = msgspec.json.encode(StreamHead(200, step.headers)) + b"\n", 0
     for number, chunk in enumerate(step.chunks):
         if number:
             await asyncio.sleep(step.pause_s)
-        pieces.add(1, offset, chunk if offset else line + chunk)
+        for pieces in waiter.streams:
+            pieces.add(1, offset, chunk if offset else line + chunk)
         offset += len(chunk)

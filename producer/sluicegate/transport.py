@@ -15,15 +15,15 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sluicegate.errors import DeadlineExceeded, SluicegateError
+from sluicegate.blocking import Producer
+from sluicegate.errors import DeadlineExceeded, InvalidRequest, SluicegateError
+from sluicegate.producer import AsyncProducer
 from sluicegate.translation import Question, head_of, read_question, refuse
 
 if TYPE_CHECKING:
     from httpx2 import AsyncBaseTransport, BaseTransport, Request, Response
 
-    from sluicegate.blocking import Producer
     from sluicegate.blocking_reply import BlockingStream
-    from sluicegate.producer import AsyncProducer
     from sluicegate.stream import ReplyStream
 else:  # what a transport must be able to do is all that either library asks of it
     AsyncBaseTransport = BaseTransport = object
@@ -34,6 +34,8 @@ class AsyncQueueTransport(AsyncBaseTransport):
     close it."""
 
     def __init__(self, producer: AsyncProducer) -> None:
+        if not isinstance(producer, AsyncProducer):
+            raise InvalidRequest("AsyncQueueTransport takes an AsyncProducer; QueueTransport is for a Producer")
         self._producer = producer
 
     async def __aenter__(self) -> AsyncQueueTransport:  # noqa: PYI034  # as its base has it
@@ -61,6 +63,8 @@ class QueueTransport(BaseTransport):
     """The same for `httpx2.Client` and `httpx.Client`."""
 
     def __init__(self, producer: Producer) -> None:
+        if not isinstance(producer, Producer):
+            raise InvalidRequest("QueueTransport takes a Producer; AsyncQueueTransport is for an AsyncProducer")
         self._producer = producer
 
     def __enter__(self) -> QueueTransport:  # noqa: PYI034  # as its base has it

@@ -55,6 +55,8 @@ async def test_a_ticket_can_be_waited_for_and_cancelled(blocking: Producer, upst
         await asyncio.to_thread(second.reply)
     gate.set()
     assert (await asyncio.to_thread(first.reply)).status == 200
+    again = await asyncio.to_thread(blocking.ticket, first.id)
+    assert (await asyncio.to_thread(again.reply)).status == 200
     assert await asyncio.to_thread(blocking.cancel, first.id) == "ok"
     with pytest.raises(UnknownRequest):
         await asyncio.to_thread(blocking.cancel, "nobody")

@@ -1,6 +1,7 @@
 """FakeProducer stands in for the real one: its script comes true, by the rules of the real one, under the SDKs too."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
@@ -19,6 +20,7 @@ from sluicegate import (
     StreamBroken,
     Ticket,
     UnknownRequest,
+    WouldMissDeadline,
 )
 from sluicegate.testing import Asked, FakeAnswer, FakeProducer, FakeStream
 from sluicegate.transport import AsyncQueueTransport, QueueTransport
@@ -68,6 +70,60 @@ async def test_it_refuses_what_the_real_one_refuses() -> None:
     assert producer.asked == []
 
 
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: StreamBroken("x"), "use FakeStream"),
+        (lambda: UnknownRequest("x"), "cannot become of a request"),
+        (lambda: FakeAnswer(body=object()), "cannot be written as JSON"),
+        (lambda: FakeAnswer(status=429), "nobody gets a reply with status 429"),
+        (lambda: FakeAnswer(status=500), "nobody gets a reply with status 500"),
+        (lambda: FakeStream(chunks=["data: x"]), "chunks are a list of bytes"),  # type: ignore[list-item]
+        (lambda: None, "say FakeAnswer or FakeStream"),
+    ],
+)
+async def test_a_script_that_cannot_come_true_is_refused_when_it_is_written(
+    make: Callable[[], Any], words: str
+) -> None:
+    fake = FakeProducer()
+    with pytest.raises(InvalidRequest, match=words):
+        fake.script(make())
+    fake.script(lambda _: make())
+    async with fake as producer, asyncio.timeout(5):
+        with pytest.raises(InvalidRequest, match=words):
+            await producer.request(PATH, chat())
+
+
+async def test_it_is_open_and_closed_as_the_real_one() -> None:
+    fake = FakeProducer()
+    with pytest.raises(InvalidRequest, match="not open"):
+        await fake.submit(PATH, chat())
+    async with fake as producer:
+        assert (await producer.request(PATH, chat())).status == 200
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await fake.submit(PATH, chat())
+
+
+async def test_what_comes_later_comes_later_and_what_would_be_too_late_is_refused() -> None:
+    async with FakeProducer() as producer:
+        with pytest.raises(WouldMissDeadline) as late:
+            await producer.submit(PATH, chat(), not_before=5, deadline=1)
+        assert (late.value.eta_s, late.value.retry_after_s, producer.asked) == (5.0, 4.0, [])
+        ticket = await producer.submit(PATH, chat(), not_before=200)
+        with pytest.raises(ReplyTimeout):
+            await ticket.reply(0.01)
+        with pytest.raises(InvalidRequest, match="not JSON"):
+            producer.stream(PATH, b"{bad")
+
+
+async def test_streams_of_one_request_all_come_whole() -> None:
+    fake = FakeProducer()
+    fake.script(FakeStream(chunks=[b"a", b"b"], pause_s=0.01))
+    async with fake as producer:
+        streams = [producer.stream(PATH, chat(), key="k") for _ in range(2)]
+        assert [b"".join([chunk async for chunk in stream]) for stream in streams] == [b"ab"] * 2
+
+
 async def test_ids_and_keys_join() -> None:
     async with FakeProducer() as producer:
         one, two = [await producer.submit(PATH, chat(), key="k") for _ in range(2)]
@@ -110,7 +166,7 @@ async def test_streams_come_piece_by_piece_and_may_break_off() -> None:
     fake.script(
         FakeStream(chunks=[b"a", b"b"], pause_s=0.01),
         FakeStream(chunks=[b"a"], breaks_off=True),
-        FakeAnswer(status=429, body=b"no"),
+        FakeAnswer(status=404, body=b"no"),
     )
     async with fake as producer:
         stream = producer.stream(PATH, chat())
@@ -121,15 +177,19 @@ async def test_streams_come_piece_by_piece_and_may_break_off() -> None:
         with pytest.raises(StreamBroken):
             await broken.read()
         async with producer.stream(PATH, chat()) as refused:
-            assert (refused.status, [chunk async for chunk in refused]) == (429, [b"no"])
+            assert (refused.status, [chunk async for chunk in refused]) == (404, [b"no"])
 
 
 async def test_many_at_once() -> None:
     async with FakeProducer() as producer:
-        requests: list[dict[str, Any]] = [{"path": PATH, "body": chat()}, {"path": "/nowhere", "body": {}}]
-        first, second = await producer.submit_many(requests)
+        requests: list[Any] = [{"path": PATH, "body": chat()}, {"path": "/nowhere", "body": {}}]
+        requests += [{"path": PATH}, {"path": PATH, "body": {}, "sooner": 1}, None]
+        first, second, *wrong = await producer.submit_many(requests, progress=lambda done, total: done / (total - 5))
         assert isinstance(first, Ticket)
         assert isinstance(second, InvalidRequest)
+        for number, error in enumerate(wrong, 3):
+            assert isinstance(error, InvalidRequest)
+            assert str(error).startswith(f"request {number} must be a mapping with path and body")
         assert [ticket.id async for ticket in producer.as_completed([first], timeout=5)] == [first.id]
 
 

@@ -13,6 +13,7 @@ from sluicegate import (
     RequestCancelled,
     RequestDead,
     SluicegateError,
+    StoreUnavailable,
     StreamBroken,
 )
 from sluicegate_worker import Dispatcher
@@ -151,6 +152,21 @@ async def test_what_is_refused_is_refused_at_the_first_step(dispatcher: Dispatch
         await stream.start()
     with pytest.raises(SluicegateError, match="the stream has not begun"):
         assert stream.status
+
+
+async def test_who_closes_the_producer_ends_its_streams(
+    redis_url: str, dispatcher: Dispatcher, streamed: Streamed, producer: AsyncProducer
+) -> None:
+    async with AsyncProducer(redis_url, pool=POOL, agent="ann") as closing:
+        stream = closing.stream(PATH, BODY, id="r1")
+        streamed.send(b"one")
+        assert await stream.read() == b"one"
+    with pytest.raises(StoreUnavailable, match="before request r1 was answered; its stream is cancelled"):
+        await stream.read()
+    async with asyncio.timeout(20):
+        await streamed.left.wait()
+    with pytest.raises(RequestCancelled):
+        await producer.result("r1", timeout=20)
 
 
 async def test_who_joins_gets_the_answer_as_a_whole(

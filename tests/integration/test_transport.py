@@ -8,7 +8,7 @@ import httpx
 import httpx2
 import pytest
 
-from sluicegate import AsyncProducer, Producer
+from sluicegate import AsyncProducer, InvalidRequest, Producer
 from sluicegate.transport import AsyncQueueTransport, QueueTransport
 from sluicegate_worker import Dispatcher
 from support.pools import chat, make_settings
@@ -53,12 +53,12 @@ async def test_what_is_sent_arrives_as_it_is_and_without_credentials(
     upstream.behaviour = echo
     body = b'{"model": "m",  "messages": []}'
     headers = {"content-type": "application/json", "authorization": "Bearer sk-planted", "cookie": "c=planted"}
-    response = await http.post(URL, content=body, headers={**headers, "openai-beta": "b"})
+    response = await http.post(f"{URL}?key=planted", content=body, headers={**headers, "openai-beta": "b"})
     assert response.content == body
     [arrival] = upstream.arrivals
     assert arrival.path == "/v1/chat/completions"
     assert arrival.headers["openai-beta"] == "b"
-    assert "planted" not in str(arrival.headers)
+    assert "planted" not in str(arrival)
 
 
 async def test_agent_priority_and_key_come_by_headers(
@@ -160,6 +160,13 @@ async def test_the_same_without_an_event_loop(
             assert producer.request("/chat/completions", chat()).status == 200  # closing the client left it open
 
     await asyncio.to_thread(ask)
+
+
+async def test_the_wrong_kind_of_producer_is_refused_with_the_right_kind(producer: AsyncProducer) -> None:
+    with pytest.raises(InvalidRequest, match="QueueTransport is for a Producer"):
+        AsyncQueueTransport(Producer(pool=POOL))  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest, match="AsyncQueueTransport is for an AsyncProducer"):
+        QueueTransport(producer)  # type: ignore[arg-type]
 
 
 async def test_a_request_of_another_library_is_said(producer: AsyncProducer) -> None:

@@ -60,8 +60,8 @@ class Relayer:
             self._stirred.clear()
             self._urgent.clear()
             try:
-                await self._pass_on_all()
-                trouble = False
+                if await self._pass_on_all():
+                    trouble = False
             except Exception as error:  # noqa: BLE001  # every streamed answer depends on this loop
                 if not isinstance(error, StoreUnavailable):
                     _log.exception("passing on the answers of pool %s failed, trying again", self._keys.pool)
@@ -72,7 +72,8 @@ class Relayer:
                 await asyncio.sleep(_TROUBLE_S)
             await _wait_for(self._urgent, _PAUSE_S)
 
-    async def _pass_on_all(self) -> None:
+    async def _pass_on_all(self) -> bool:
+        """Whether there was anything."""
         now = time.monotonic()
         said = [(relay, row) for relay in self._open.values() if (row := relay.make_row(now)) is not None]
         for batch in _batches(said):
@@ -80,6 +81,7 @@ class Relayer:
         behind = [relay for relay in self._open.values() if relay.is_behind]
         if behind:  # a large piece is more than one row
             self._stir(any(relay.has_room for relay in behind))
+        return bool(said)
 
     async def _pass_on(self, said: Said) -> None:
         words: list[bytes] = await RELAY(self._store, self._keys, (), [row for _, row in said])
