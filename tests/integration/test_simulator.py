@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from aiohttp import ClientSession
 
 from sluicegate_worker.simulator.behaviour import Behaviour, Faults, InvalidBehaviour
 from sluicegate_worker.simulator.provider import CannotStart, SimulatedProvider
+from support.simulated import read_log
 from support.waiting import wait_until
 
 CHAT = "/v1/chat/completions"
@@ -19,16 +19,6 @@ BODY = {"model": "sim-chat", "messages": [{"role": "user", "content": "one two t
 FAST = Behaviour(latency_median_s=0, latency_sigma=0)
 # One call a minute, and no test lasts one: however slow the machine is, a second call is refused.
 ONE_CALL = Behaviour(latency_median_s=0, rpm=1)
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[ClientSession]:
-    async with ClientSession() as session:
-        yield session
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 async def chat(http: ClientSession, provider: SimulatedProvider, **headers: str) -> tuple[int, Any]:

@@ -2,31 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import ClientPayloadError, ClientSession
 
 from sluicegate_worker.simulator.behaviour import Behaviour, Faults, Profile
 from sluicegate_worker.simulator.provider import SimulatedProvider
+from support.simulated import read_log
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
 BODY = {"model": "m", "messages": [{"role": "user", "content": "one two three"}], "max_tokens": 4}
 STREAMED = BODY | {"stream": True}
 CUT = Faults(cut=1)
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[ClientSession]:
-    async with ClientSession() as session:
-        yield session
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 async def read_to_the_cut(provider: SimulatedProvider, path: str, document: object) -> tuple[list[str], bytes]:

@@ -1,7 +1,7 @@
 """Each provider that can be simulated over HTTP has its own paths, bodies, headers, errors and ways to count."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import pytest
@@ -25,12 +25,6 @@ class Got(NamedTuple):
 
     def limits(self) -> dict[str, str]:
         return {name.lower(): text for name, text in self.headers.items() if "ratelimit" in name.lower()}
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[ClientSession]:
-    async with ClientSession() as session:
-        yield session
 
 
 async def post(http: ClientSession, provider: SimulatedProvider, path: str, body: object = BODY) -> Got:

@@ -1,7 +1,6 @@
 """The faults that refuse a call: each in its provider's words, under its own name in the log, and what they cost."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,6 @@ SLOW_DOWN = Faults(slow_down=1)
 QUOTA = Faults(insufficient_quota=1)
 OVERLOADED = Faults(overloaded=1)
 REVOKED = Faults(revoked=1)
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[ClientSession]:
-    async with ClientSession() as session:
-        yield session
 
 
 async def call(http: ClientSession, provider: SimulatedProvider, profile: Profile = "openai") -> tuple[int, Any]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from sluicegate_worker.simulator import streams
 from sluicegate_worker.simulator.behaviour import Behaviour, Faults, Profile
 from sluicegate_worker.simulator.content import MAX_ANSWER_TOKENS
 from sluicegate_worker.simulator.provider import SimulatedProvider
+from support.simulated import read_log
 from support.waiting import wait_until
 
 PATHS: dict[Profile, str] = {
@@ -34,18 +34,8 @@ HOUR = Behaviour(latency_median_s=3_600, latency_sigma=0)
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[ClientSession]:
-    async with ClientSession() as session:
-        yield session
-
-
-@pytest.fixture
 def first_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streams, "FIRST_TOKEN_SHARE", 0)
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 async def read_event(response: ClientResponse) -> Any:

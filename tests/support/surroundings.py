@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 from redis.asyncio import Redis
 
 from sluicegate import AsyncProducer
@@ -25,6 +26,13 @@ async def at_rest(client: Redis) -> AsyncIterator[None]:
     """Nothing is left in Redis when the test is over, but what may be. Ask for it first, so that it looks last."""
     yield
     await assert_at_rest(client, POOL, "other")
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[ClientSession]:
+    """For who talks to a provider itself."""
+    async with ClientSession() as session:
+        yield session
 
 
 @pytest.fixture
