@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from sluicegate_worker.rows import Leased
+from sluicegate_worker.rows import Leased, SettleRow
 from support.breaking import RULES, end, lease_probe, open_breaker
 from support.reclaims import live
 from support.scripts import SECOND_US, Bench, make_policy, make_upstream
@@ -27,6 +27,10 @@ async def cancel_it(bench: Bench, probe: Leased) -> None:
     assert await bench.renew("d1", probe) == {probe.fence: "ended"}
 
 
+async def cut_it(bench: Bench, probe: Leased) -> None:
+    await bench.run("settle", (), [SettleRow(probe.fence, probe.id, probe.upstream, b"", "0 0 0 0", "")])
+
+
 async def lose_its_lease(bench: Bench, probe: Leased) -> None:
     bench.advance(1)
     await bench.renew("d1", known_us=bench.now_us)
@@ -36,7 +40,7 @@ async def fall_silent(bench: Bench, probe: Leased) -> None:
     await live(bench, 14)
 
 
-@pytest.mark.parametrize("leave", [hand_back, cancel_it, lose_its_lease, fall_silent])
+@pytest.mark.parametrize("leave", [hand_back, cancel_it, cut_it, lose_its_lease, fall_silent])
 async def test_a_probe_that_nobody_makes_is_followed_by_another(
     guarded: Bench, leave: Callable[[Bench, Leased], Awaitable[None]]
 ) -> None:

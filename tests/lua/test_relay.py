@@ -115,6 +115,21 @@ async def test_a_call_that_is_cut_for_want_of_listeners_ends_its_request_as_canc
     assert (await bench.in_flight(), await bench.counter("cancelled")) == (0, 1)
 
 
+async def test_a_cut_call_says_nothing_of_its_model_or_its_upstream(bench: Bench) -> None:
+    one, two = await take_streamed(bench, 2, alive=False)
+    await cut(bench, one, usage="5 7 5 7")
+    assert await bench.redis.hexists(bench.keys.fixed("sched"), "model:m") == 0
+    assert await count_good(bench) == 0
+    await bench.settle(two, usage="5 7 5 7")
+    assert await bench.redis.hexists(bench.keys.fixed("sched"), "model:m") == 1
+    assert await count_good(bench) == 1
+
+
+async def count_good(bench: Bench) -> int:
+    fields: dict[str, str] = await bench.redis.hgetall(bench.keys.upstream("a"))
+    return sum(int(cell.split()[4]) for name, cell in fields.items() if name.startswith("cell:"))
+
+
 async def test_who_cuts_what_another_has_meanwhile_ends_nothing(bench: Bench) -> None:
     [leased] = await take_streamed(bench)
     await bench.retry(leased, delay_us=0, used=0)

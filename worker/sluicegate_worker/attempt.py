@@ -107,7 +107,7 @@ class Attempts:
     async def _send(self, leased: Leased, head: RequestHead, relay: Relay | None) -> None:
         """`relay` passes the answer on while it comes."""
         if relay is not None and not await self._relayer.is_wanted(relay):
-            await self._conclusions.conclude(leased, Cut(sent=False), None, 0.0, 0.0)
+            await self._conclusions.conclude(leased, Cut(), None, 0.0, 0.0)
             return
         slot = await self._wait_for_slot(leased)
         if slot is None:

@@ -38,9 +38,7 @@ class Bury(Struct, frozen=True):
 
 
 class Cut(Struct, frozen=True):
-    """Nobody waits for the answer any more: the call was ended. `sent` says whether it had begun."""
-
-    sent: bool = True
+    """Nobody waits for the answer any more: the call was ended, or not begun."""
 
 
 Outcome = Settle | Retry | Bury | Cut

@@ -58,25 +58,29 @@ local function settle(id, fence, reply, request)
   return 'ok'
 end
 
--- What an answer teaches: of its model's tokens, of its upstream's limits and health, and what its agent is to pay for.
-local function learn_from(fence, upstream, usage, reported, request)
+-- What an answer teaches: of its model's tokens, of its upstream's limits and health, and what its agent is to pay for. One that was
+-- cut, perhaps before it began, only the last.
+local function learn_from(fence, upstream, reply, usage, reported, request)
   local charged_in, charged_out, used_in, used_out = string.match(usage, '^(%d+) (%d+) (%d+) (%d+)$')
   local entry, bucket = release(fence, upstream, now_us, tonumber(charged_in), tonumber(charged_out), request)
   if not entry then return end
-  note_good(bucket, fence, now_us)
-  end_episode(bucket, tonumber(entry.leased_us) or 0)
+  local whole = reply ~= ''
+  if whole then
+    note_good(bucket, fence, now_us)
+    end_episode(bucket, tonumber(entry.leased_us) or 0)
+  end
   if reported ~= '' then hear_report(bucket, entry, reported, now_us) end
   if not charged_in then return end
   used_in, used_out = tonumber(used_in), tonumber(used_out)
   correct_agent(entry, cost_us(used_in, used_out), used_in + used_out, now_us)
-  if request then learn(request.model, tonumber(request.tokens_in), tonumber(request.tokens_out), used_in, used_out) end
+  if request and whole then learn(request.model, tonumber(request.tokens_in), tonumber(request.tokens_out), used_in, used_out) end
 end
 
 local answers = {}
 for fence, id, upstream, reply, usage, reported in each() do
   local request = read_request(id)
   answers[#answers + 1] = settle(id, fence, reply, request)
-  learn_from(fence, upstream, usage, reported, request)
+  learn_from(fence, upstream, reply, usage, reported, request)
 end
 send_bells(ttl_ms)
 strike_out()
