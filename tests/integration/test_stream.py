@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from sluicegate import (
     AsyncProducer,
+    DeadlineExceeded,
     InvalidRequest,
     ReplyStream,
     RequestCancelled,
@@ -21,7 +22,7 @@ from support.pools import chat, make_settings
 from support.served_pool import PATH, POOL, apply_settings
 from support.streaming import DONE, USAGE, Streamed, chat_event
 from support.upstream import Upstream, answer
-from support.waiting import let_others_run, wait_until
+from support.waiting import let_others_run, make_alarm, wait_until
 
 pytestmark = pytest.mark.usefixtures("at_rest")
 BODY = {**chat(), "stream": True}
@@ -114,6 +115,48 @@ async def test_a_stream_that_breaks_after_its_first_byte_is_an_error_and_not_tri
     with pytest.raises(RequestDead, match="upstream_error"):
         await producer.result(stream.id, timeout=20)
     assert len(upstream.arrivals) == 1
+
+
+async def test_a_stream_may_last_as_long_as_something_comes(
+    redis_url: str, upstream: Upstream, streamed: Streamed, producer: AsyncProducer
+) -> None:
+    async with Dispatcher(make_settings(redis_url, upstream.base_url, upstream={"timeout_s": 1})):
+        stream = producer.stream(PATH, BODY)
+        longer = make_alarm(1.5)
+        while not longer():
+            streamed.send(b"on")
+            assert await stream.read() == b"on"
+            await wait_until(make_alarm(0.1), "a while has passed")
+        streamed.end()
+        assert await stream.read() == b""
+
+
+@pytest.mark.parametrize("events", [0, 1])
+async def test_a_stream_that_falls_silent_is_given_up(
+    redis_url: str, upstream: Upstream, streamed: Streamed, producer: AsyncProducer, events: int
+) -> None:
+    upstream.behaviour = answer(body=b"second")
+    async with Dispatcher(make_settings(redis_url, upstream.base_url, upstream={"timeout_s": 0.3})):
+        stream = producer.stream(PATH, BODY)
+        if events:
+            streamed.send(b"first")
+            assert await stream.read() == b"first"
+            with pytest.raises(StreamBroken, match=r"no answer within 0\.3 s"):
+                await stream.read()
+        else:  # before its first byte it is tried again
+            assert await stream.read() == b"second"
+        await stream.aclose()
+
+
+async def test_a_stream_ends_at_its_deadline(
+    dispatcher: Dispatcher, streamed: Streamed, producer: AsyncProducer
+) -> None:
+    stream = producer.stream(PATH, BODY, deadline=0.5)
+    streamed.send(b"one")
+    assert await stream.read() == b"one"
+    with pytest.raises(DeadlineExceeded, match="cut at its deadline"):
+        await stream.read()
+    await stream.aclose()
 
 
 async def test_who_leaves_ends_the_call(dispatcher: Dispatcher, streamed: Streamed, producer: AsyncProducer) -> None:

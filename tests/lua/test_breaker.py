@@ -2,6 +2,7 @@
 
 import pytest
 
+from sluicegate_worker.rows import BuryRow
 from support.breaking import RULES, call, end, lease_probe, open_breaker, read_breaker
 from support.scripts import HORIZON_US, PRICE_US, SECOND_US, Bench, make_policy
 from support.traffic import LONG_S
@@ -46,6 +47,19 @@ async def test_a_refused_rate_is_no_failure(guarded: Bench, fault: str, reason: 
     await guarded.submit("ann", 5)
     for leased in await guarded.take(5):
         await end(guarded, leased, fault)
+    assert (await read_breaker(guarded))[0] == reason
+
+
+@pytest.mark.parametrize(("status", "reason"), [("", "failures"), ("302", "")])
+async def test_streams_that_break_off_are_failures_and_redirects_are_none(
+    guarded: Bench, status: str, reason: str
+) -> None:
+    await guarded.submit("ann", 3)
+    rows = [
+        BuryRow(one.fence, one.id, one.upstream, "upstream_error", status, "broken", guarded.reply(one, "dead"), b"{}")
+        for one in await guarded.take(3)
+    ]
+    await guarded.run("bury", (), rows)
     assert (await read_breaker(guarded))[0] == reason
 
 

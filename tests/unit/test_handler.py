@@ -1,6 +1,7 @@
 """A handler in place of an HTTP API: whatever it does is one call's outcome, and only a cancelled call is cancelled."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
@@ -125,3 +126,22 @@ async def test_pieces_are_too_large_together() -> None:
     with pytest.raises(CallFailed, match="max_reply_bytes") as caught:
         await streaming(200, b"x" * 600, b"x" * 600).call(CALL, Heard())
     assert caught.value.kind == "too_large"
+
+
+async def test_pieces_may_come_for_longer_than_nothing_may_come() -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            await asyncio.get_running_loop().run_in_executor(None, threading.Event().wait, 0.15)
+            yield b"on"
+        await asyncio.Event().wait()
+
+    async def handler(
+        path: str, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, dict[str, str], AsyncIterator[bytes]]:
+        return 200, {}, stream()
+
+    heard = Heard()
+    call = Call("POST", "/embeddings", {}, b"{}", timeout_s=60, silence_s=0.3)
+    with pytest.raises(CallFailed, match=r"no answer within 0\.3 s"):
+        await HandlerUpstream(handler, max_reply_bytes=1000).call(call, heard)
+    assert heard.pieces == [b"on"] * 3

@@ -118,21 +118,20 @@ class Attempts:
         target = self._targets[leased.upstream]
         ends_at = self._clock.monotonic_of(leased.deadline_us)
         sent_at = time.monotonic()
-        timeout_s = min(target.timeout_s, ends_at - sent_at)
-        if timeout_s <= 0:
+        if ends_at <= sent_at:
             late = Retry(0, False, "its deadline passed before it was sent", sent=False)
             await self._conclusions.conclude(leased, late, None, 0.0, 0.0)
             return
         answer: Answer | None = None
         outcome: Outcome
         try:
-            answer = await self._call(target, self._make_call(leased, head, target, timeout_s), relay)
+            answer = await self._call(target, self._make_call(leased, head, target, ends_at - sent_at), relay)
             now_s = self._clock.store_us_of(time.monotonic()) / _MICRO
             outcome = judge_answer(answer, leased.attempts, leased.sends, self.policy.retry, now_s, self._random)
         except NobodyWaits:
             outcome, answer = Cut(), Answer(0, {}, bytes(relay.body if relay else b""))
         except CallFailed as failure:
-            if failure.kind == "timeout" and timeout_s < target.timeout_s:
+            if failure.kind == "timeout" and time.monotonic() >= ends_at:
                 outcome = Retry(0, False, "cut at its deadline")
             else:
                 rules, begun = self.policy.retry, relay is not None and relay.begun
@@ -179,10 +178,12 @@ class Attempts:
         self._clock.see(answer[0], time.monotonic())
         return answer[1:]
 
-    def _make_call(self, leased: Leased, head: RequestHead, target: Target, timeout_s: float) -> Call:
+    def _make_call(self, leased: Leased, head: RequestHead, target: Target, left_s: float) -> Call:
+        """What is streamed may go on until its deadline, as long as something comes; all else has `timeout_s`."""
         body = rename_model(leased.body, head.model, target.model_map)
         passed = {name: value for name, value in head.headers.items() if name in REQUEST_HEADERS}
         headers = {**passed, "idempotency-key": leased.id, "x-sluicegate-attempt": str(leased.sends)}
         if body:
             headers["content-type"] = "application/json"
-        return Call(head.method, head.path, headers, body, timeout_s)
+        timeout_s = left_s if head.stream_to is not None else min(target.timeout_s, left_s)
+        return Call(head.method, head.path, headers, body, timeout_s, target.timeout_s)

@@ -43,7 +43,8 @@ local answers = {}
 for fence, id, upstream, reason, status, problem, reply, note in each() do
   answers[#answers + 1] = give_up(fence, id, reason, status, problem, reply, note)
   local entry, bucket = release(fence, upstream, now_us)
-  if entry and reason == 'attempts' then note_failure(bucket, fence, now_us) end
+  -- A redirect has a status and is no failure; a stream that broke off has none.
+  if entry and (reason == 'attempts' or reason == 'upstream_error' and status == '') then note_failure(bucket, fence, now_us) end
 end
 send_bells(ttl_ms)
 strike_out()

@@ -1,19 +1,24 @@
 """One call to an upstream, and what can come of it: an answer, or a failure without one."""
 
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
 
 class Call(Struct, frozen=True):
-    """What is sent. `headers` are lower case and complete but for the credentials, which only the upstream knows."""
+    """What is sent. `headers` are lower case and complete but for the credentials, which only the upstream knows.
+
+    `timeout_s` is for all of it; `silence_s` is how long nothing may come meanwhile, where that is less.
+    """
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
     timeout_s: float
+    silence_s: float = inf
 
 
 class Answer(Struct, frozen=True):

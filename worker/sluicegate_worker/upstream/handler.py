@@ -23,7 +23,8 @@ class HandlerUpstream:
 
     async def call(self, call: Call, listener: Listener | None = None) -> Answer:
         try:
-            async with asyncio.timeout(call.timeout_s):
+            async with asyncio.timeout(min(call.timeout_s, call.silence_s)) as limit:
+                ends_at = asyncio.get_running_loop().time() + call.timeout_s
                 found, headers, body = await self._handler(call.path, call.body, call.headers)
                 status, named = int(found), read_headers((str(k), str(v)) for k, v in headers.items())
                 if isinstance(body, AsyncIterable):
@@ -31,12 +32,13 @@ class HandlerUpstream:
                         listener.begin(status, named)
                     else:
                         listener = None
-                    body = await self._collect(body, listener)
+                    limit.reschedule(ends_at)
+                    body = await self._collect(body, listener, call.silence_s)
             answer = Answer(status, named, bytes(body))
         except CallFailed:
             raise
         except TimeoutError as error:
-            raise CallFailed("timeout", f"no answer within {call.timeout_s:.1f} s") from error
+            raise CallFailed("timeout", f"no answer within {min(call.timeout_s, call.silence_s):.1f} s") from error
         except BaseException as error:
             if _is_cancelled():
                 raise
@@ -45,13 +47,15 @@ class HandlerUpstream:
         self._check_size(len(answer.body))
         return answer
 
-    async def _collect(self, body: AsyncIterable[bytes], listener: Listener | None) -> bytes:
-        collected = bytearray()
-        async for piece in body:
-            collected += piece
-            self._check_size(len(collected))
-            if listener is not None:
-                listener.feed(bytes(piece))
+    async def _collect(self, body: AsyncIterable[bytes], listener: Listener | None, silence_s: float) -> bytes:
+        collected, loop = bytearray(), asyncio.get_running_loop()
+        async with asyncio.timeout(silence_s) as limit:
+            async for piece in body:
+                limit.reschedule(loop.time() + silence_s)
+                collected += piece
+                self._check_size(len(collected))
+                if listener is not None:
+                    listener.feed(bytes(piece))
         return bytes(collected)
 
     def _check_size(self, size: int) -> None:

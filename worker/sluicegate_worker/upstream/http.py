@@ -4,6 +4,7 @@ import os
 import socket
 import ssl
 from io import BytesIO
+from math import isfinite
 
 import aiohttp
 
@@ -35,7 +36,10 @@ class HttpUpstream:
     async def call(self, call: Call, listener: Listener | None = None) -> Answer:
         # Without the threshold aiohttp rounds long time-outs up to whole seconds, beyond the deadline.
         timeout = aiohttp.ClientTimeout(
-            total=call.timeout_s, sock_connect=_CONNECT_TIMEOUT_S, ceil_threshold=call.timeout_s + _CONNECT_TIMEOUT_S
+            total=call.timeout_s,
+            sock_connect=_CONNECT_TIMEOUT_S,
+            sock_read=call.silence_s if isfinite(call.silence_s) else None,
+            ceil_threshold=call.timeout_s + _CONNECT_TIMEOUT_S,
         )
         try:
             async with self._session.request(
@@ -53,7 +57,7 @@ class HttpUpstream:
                 body = await self._read(response, listener if good else None)
                 return Answer(response.status, headers, body)
         except TimeoutError as error:
-            raise CallFailed("timeout", f"no answer within {call.timeout_s:.1f} s") from error
+            raise CallFailed("timeout", f"no answer within {min(call.timeout_s, call.silence_s):.1f} s") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise CallFailed("connection", _describe(error)) from error
 
