@@ -59,8 +59,9 @@ with Producer(url, pool="chat", agent="ann") as producer:
 """
 
 INTERRUPTED = """
-import sys
+import signal, sys
 from sluicegate import Producer
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has its children ignore it
 url, body = sys.argv[1], {"model": "m", "messages": [], "stream": True}
 with Producer(url, pool="chat", agent="ann") as producer:
     try:
