@@ -128,8 +128,9 @@ class Attempts:
             answer = await self._call(target, self._make_call(leased, head, target, ends_at - sent_at), relay)
             now_s = self._clock.store_us_of(time.monotonic()) / _MICRO
             outcome = judge_answer(answer, leased.attempts, leased.sends, self.policy.retry, now_s, self._random)
-        except NobodyWaits:
-            outcome, answer = Cut(), Answer(0, {}, bytes(relay.body if relay else b""))
+        except NobodyWaits as left:
+            outcome = Cut()
+            answer = Answer(0, {}, bytes(relay.body)) if relay is not None and left.called else None
         except CallFailed as failure:
             if failure.kind == "timeout" and time.monotonic() >= ends_at:
                 outcome = Retry(0, False, "cut at its deadline")

@@ -25,7 +25,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class NobodyWaits(Exception):
-    """Who wanted the answer has left, or has an outcome: its call was ended."""
+    """Who wanted the answer has left, or has an outcome: its call was ended, or spared if it was not `called` yet."""
+
+    def __init__(self, *, called: bool) -> None:
+        super().__init__()
+        self.called = called
 
 
 class Relay:
@@ -55,11 +59,14 @@ class Relay:
 
     async def listen(self, answer: Coroutine[Any, Any, Answer]) -> Answer:
         """The answer. Raises CallFailed as the call does, or NobodyWaits, and then the call has ended."""
+        if self._left.is_set():
+            answer.close()
+            raise NobodyWaits(called=False)
         calling, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(self._left.wait())
         try:
             await asyncio.wait((calling, leaving), return_when=asyncio.FIRST_COMPLETED)
             if not calling.done():
-                raise NobodyWaits
+                raise NobodyWaits(called=True)
             return calling.result()
         finally:
             await end_task(calling)
