@@ -1,14 +1,21 @@
-"""An SDK's key and its caller's cookie stay in the caller's process: not in Redis, its files, any log, or a call."""
+"""An SDK's key and its caller's cookie stay in its process: not in Redis, its files, any log, metric or call."""
 
 import asyncio
 import logging
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client import generate_latest
 from redis.asyncio import Redis
 
+from sluicegate.store import Store
 from sluicegate_worker import Dispatcher
 from sluicegate_worker.demo.embedded import EmbeddedServer
+from sluicegate_worker.observe.counters import Counters
+from sluicegate_worker.observe.events import Events
+from sluicegate_worker.observe.gauges import Gauges
+from sluicegate_worker.observe.logs import LogLines
+from sluicegate_worker.observe.snapshot import read_status
 from support.doors import KINDS, SDK_KEY, open_door
 from support.pools import chat, make_settings
 from support.sdk_answers import completion, message, tell
@@ -50,6 +57,8 @@ async def test_credentials_of_an_sdk_go_nowhere(
     settings = make_settings(url, upstream.base_url, upstream={"provider": sdk})
     await apply_settings(settings)
     stored: list[bytes] = []
+    told: list[str] = []
+    counters = Counters()
 
     async def look() -> bool:
         stored.append(await read_everything(client))
@@ -61,16 +70,21 @@ async def test_credentials_of_an_sdk_go_nowhere(
     ):
         asked = asyncio.create_task(door.call(method, **chat(WORD, max_tokens=9)))
         await wait_until(look, "the request waits")
-        async with Dispatcher(settings):
+        async with Dispatcher(settings, events=Events(LogLines(), counters, lambda event, _: told.append(repr(event)))):
             await wait_until(lambda: upstream.arrivals, "the call is under way")
             assert await look()
             gate.set()
             assert (await asked).to_dict() == answered
         await look()
+        async with Store(url) as store:
+            gauges = Gauges(await read_status(store, ["chat"]), await store.describe_servers())
+    metrics = generate_latest(counters.registry) + generate_latest(gauges.registry)
+    assert b'status="2xx"' in metrics
+    assert told
     written = b"".join(file.read_bytes() for file in writing_server.directory.rglob("*") if file.is_file())
     assert WORD.encode() in written
     logged = "\n".join(one.getMessage() for one in caplog.records if not one.name.startswith(SDK_LOGS)).encode()
     assert logged
     sent = repr(upstream.arrivals).encode()
     for credential in (SDK_KEY.encode(), COOKIE.encode()):
-        assert credential not in b"".join((*stored, written, logged, sent))
+        assert credential not in b"".join((*stored, written, logged, metrics, repr(told).encode(), sent))

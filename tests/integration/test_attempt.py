@@ -15,6 +15,8 @@ from sluicegate_worker import Dispatcher
 from sluicegate_worker.attempt import MISSED_S, Attempts, Target
 from sluicegate_worker.clock import StoreClock
 from sluicegate_worker.loops.relayer import Relayer
+from sluicegate_worker.observe.events import Events
+from sluicegate_worker.observe.logs import LogLines
 from sluicegate_worker.policy_settings import Policy
 from sluicegate_worker.repairs import Repairs
 from sluicegate_worker.rows import Leased, read_grant
@@ -57,9 +59,10 @@ class Hand:
     def __init__(self, store: Store, policy: Policy) -> None:
         self._store, self.clock, self.upstream = store, StoreClock(), Recorder()
         targets = {"a": Target(self.upstream, "openai", TIMEOUT_S, {})}
-        repairs = Repairs(store, KEYS, self._notice_version)
+        events = Events(LogLines())
+        repairs = Repairs(store, KEYS, events, self._notice_version)
         self._attempts = Attempts(
-            store, KEYS, "d1", self.clock, targets, Relayer(store, KEYS), repairs, asyncio.Event()
+            store, KEYS, "d1", self.clock, targets, Relayer(store, KEYS, events), repairs, events, asyncio.Event()
         )
         self._attempts.policy = policy
 

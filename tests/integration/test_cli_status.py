@@ -14,7 +14,7 @@ from support.waiting import wait_until
 DOCUMENT = {"schema", "at", "pools"}
 POOL_FIELDS = {
     "name", "paused", "settings_version", "waiting", "in_flight", "delayed", "dead", "oldest_waiting_s", "next_due_s",
-    "agents_waiting", "agents", "dead_by_reason", "dispatchers", "upstreams",
+    "backlog_s", "fairness_gap_s", "agents_waiting", "agents", "dead_by_reason", "dispatchers", "upstreams",
 }  # fmt: skip
 AGENT = {"agent", "lane", "weight", "waiting", "in_flight", "oldest_s", "eta_s", "served_cost_s"}
 DISPATCHER = {"id", "alive", "in_flight", "oldest_s", "version"}

@@ -151,7 +151,7 @@ async def test_what_nobody_expected_is_logged_and_outlived(
     dispatcher: Dispatcher, producer: AsyncProducer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def is_logged() -> bool:
-        return any("leasing from pool chat failed" in record.getMessage() for record in caplog.records)
+        return any("the lease loop of pool chat failed" in record.getMessage() for record in caplog.records)
 
     with monkeypatch.context() as broken:
         broken.setattr(leaser, "read_grant", None)

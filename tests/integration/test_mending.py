@@ -16,6 +16,7 @@ from sluicegate.submission import Options
 from sluicegate.wire import Reply
 from sluicegate_worker import Dispatcher
 from sluicegate_worker.demo.embedded_cluster import EmbeddedCluster
+from sluicegate_worker.observe.events import Events
 from sluicegate_worker.repairs import Repairs
 from support.pools import chat, make_settings
 from support.served_pool import PATH, POOL, apply_settings
@@ -196,7 +197,7 @@ async def test_what_is_damaged_right_after_a_repair_is_mended_by_the_next(client
         return
 
     async with Store(redis_url) as store:
-        repairs = Repairs(store, PoolKeys(POOL), notice)
+        repairs = Repairs(store, PoolKeys(POOL), Events(), notice)
         for name in ("due", "expiry"):
             await plant(client, name)
             await repairs.mend()

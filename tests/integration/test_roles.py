@@ -10,9 +10,11 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from sluicegate import AsyncProducer, RequestDead, StoreUnavailable
+from sluicegate.store import Store
 from sluicegate_worker import Dispatcher
 from sluicegate_worker.demo.embedded import EmbeddedServer
 from sluicegate_worker.demo.embedded_cluster import EmbeddedCluster
+from sluicegate_worker.observe.snapshot import read_status
 from sluicegate_worker.roles import describe_roles
 from support.commands import CommandLine, assert_refused
 from support.leaks import assert_at_rest
@@ -64,6 +66,9 @@ async def test_a_producer_and_a_dispatcher_do_their_work(guarded: Guarded) -> No
             await producer.request(PATH, {"do": "fail"})
         assert [chunk async for chunk in producer.stream(PATH, {"do": "stream"})] != []
         assert (await producer.request(PATH, {}, not_before=0.05, priority="batch")).status == 200
+        async with Store(guarded.url_of("dispatcher")) as store:  # as its metrics do
+            [pool] = (await read_status(store, [POOL]))["pools"]
+            assert pool["dead"] == len(await store.describe_servers()) == 1
         held = [await producer.submit(PATH, {"do": "hold"}), await producer.submit(PATH, {}, not_before=60)]
         assert [await ticket.cancel() for ticket in held] == ["cancelled", "cancelled"]
         gate.set()

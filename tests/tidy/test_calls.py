@@ -9,6 +9,7 @@ from support.source_tree import find_violations
 SETTINGS_FILES = {"settings.py", "settings_file.py", "settings_secrets.py"}
 ENVIRONMENT = {"os.environ", "os.environb", "os.getenv", "os.putenv"}
 SLEEPS = {"time.sleep", "asyncio.sleep"}
+TELLERS = {Path("worker/sluicegate_worker/observe") / name for name in ("events.py", "logs.py")}
 MAY_SLEEP = Path("tests/support/waiting.py")
 
 
@@ -25,6 +26,14 @@ def find_environment_reads(path: Path, text: str) -> list[str]:
     if path.name in SETTINGS_FILES:
         return []
     return [f"line {line}: {name} belongs into settings.py" for line, name in _find_names(text) if name in ENVIRONMENT]
+
+
+def find_loggers(path: Path, text: str) -> list[str]:
+    """What happens is told once, as an event; how it is logged and counted is for those who subscribe to say."""
+    if path in TELLERS:
+        return []
+    names = {name.split(".", 1)[0]: line for line, name in _find_names(text)}
+    return [f"line {names[name]}: tell an event of observe/events.py" for name in ("logging",) if name in names]
 
 
 def find_sleeps(path: Path, text: str) -> list[str]:
@@ -54,6 +63,14 @@ def test_packages_are_imported_by_their_own_names() -> None:
 
 def test_only_settings_read_the_environment() -> None:
     assert find_violations(find_environment_reads, under=("producer", "worker")) == []
+
+
+def test_dispatchers_log_by_events_alone() -> None:
+    assert find_violations(find_loggers, under=("worker",)) == []
+
+
+def test_a_logger_is_found() -> None:
+    assert find_loggers(Path("worker/sluicegate_worker/attempt.py"), "import logging\n") != []
 
 
 def test_nothing_sleeps() -> None:

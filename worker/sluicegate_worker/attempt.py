@@ -2,7 +2,6 @@
 of it."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping
 from random import Random
@@ -19,6 +18,8 @@ from sluicegate.wire import REQUEST_HEADERS, RequestHead
 from sluicegate_worker.clock import StoreClock
 from sluicegate_worker.conclusion import Conclusions
 from sluicegate_worker.loops.relayer import Relayer
+from sluicegate_worker.observe.events import Events
+from sluicegate_worker.observe.reports import Course, RequestReports
 from sluicegate_worker.outcome import Bury, Cut, Outcome, Retry
 from sluicegate_worker.persistence import Persistence
 from sluicegate_worker.policy import judge_answer, judge_failure
@@ -34,7 +35,6 @@ MISSED_S = 0.025  # a slot missed by more is exchanged, so that a stalled dispat
 _FAR_S = 0.25  # a slot further away than this is handed back when draining
 _MICRO = 1_000_000
 
-_log = logging.getLogger("sluicegate.dispatcher")
 _decode_head = msgspec.json.Decoder(RequestHead).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -60,13 +60,15 @@ class Attempts:
         targets: Mapping[str, Target],
         relayer: Relayer,
         repairs: Repairs,
+        events: Events,
         draining: asyncio.Event,
     ) -> None:
         self._store, self._keys, self._name = store, keys, name
         self._clock, self._targets, self._relayer, self._draining = clock, targets, relayer, draining
-        self._persistence = Persistence(store, keys, repairs, draining)
+        self._persistence = Persistence(store, keys, repairs, events, draining)
         providers = {upstream: target.provider for upstream, target in targets.items()}
-        self._conclusions = Conclusions(self._persistence, clock, providers)
+        self._reports = RequestReports(events, keys.pool, providers)
+        self._conclusions = Conclusions(self._persistence, clock, self._reports, providers)
         self._exchange: Batcher[ExchangeRow] = Batcher("exchange", self._exchange_slots)
         self._random = Random()
         self.policy: Policy
@@ -76,10 +78,8 @@ class Attempts:
         try:
             head = self._read_head(leased)
         except (ValueError, RecursionError, InvalidRequest) as error:
-            _log.error("request %s of agent %s cannot be decoded and goes to the dead letters", leased.id, leased.agent)
-            await self._conclusions.conclude(
-                leased, Bury("undecodable", f"its head is not readable: {error}"), None, 0.0, 0.0
-            )
+            self._reports.undecodable(leased)
+            await self._conclusions.conclude(leased, Bury("undecodable", f"its head is not readable: {error}"))
             return
         try:
             if head.stream_to is None:
@@ -88,13 +88,12 @@ class Attempts:
                 with self._relayer.open(leased, head.stream_to) as relay:
                     await self._send(leased, head, relay)
         except StoreUnavailable as error:
-            _log.error("request %s stays in flight for another to take back, for Redis is away: %s", leased.id, error)
-        except Exception:  # noqa: BLE001  # one request's trouble is not the others'
-            _log.exception("the attempt of request %s broke off", leased.id)
+            self._reports.left(leased, error)
+        except Exception as error:  # noqa: BLE001  # one request's trouble is not the others'
+            self._reports.broke(leased, error)
             bug = CallFailed("bug", "the dispatcher failed; see its log")
-            await self._conclusions.conclude(
-                leased, judge_failure(bug, leased.attempts, self.policy.retry, self._random), None, 0.0, 0.0
-            )
+            outcome = judge_failure(bug, leased.attempts, self.policy.retry, self._random)
+            await self._conclusions.conclude(leased, outcome)
 
     def _read_head(self, leased: Leased) -> RequestHead:
         """Checked again here, beside the key: what is read from Redis must not lead the key anywhere else."""
@@ -107,21 +106,22 @@ class Attempts:
     async def _send(self, leased: Leased, head: RequestHead, relay: Relay | None) -> None:
         """`relay` passes the answer on while it comes."""
         if relay is not None and not await self._relayer.is_wanted(relay):
-            await self._conclusions.conclude(leased, Cut(), None, 0.0, 0.0)
+            await self._conclusions.conclude(leased, Cut())
             return
         slot = await self._wait_for_slot(leased)
         if slot is None:
             return
         if isinstance(slot, Retry):
-            await self._conclusions.conclude(leased, slot, None, 0.0, 0.0)
+            await self._conclusions.conclude(leased, slot)
             return
         target = self._targets[leased.upstream]
         ends_at = self._clock.monotonic_of(leased.deadline_us)
         sent_at = time.monotonic()
         if ends_at <= sent_at:
             late = Retry(0, False, "its deadline passed before it was sent", sent=False)
-            await self._conclusions.conclude(leased, late, None, 0.0, 0.0)
+            await self._conclusions.conclude(leased, late)
             return
+        self._reports.sent(leased, max(0, self._clock.store_us_of(sent_at) - leased.accepted_us) / _MICRO)
         answer: Answer | None = None
         outcome: Outcome
         try:
@@ -137,7 +137,10 @@ class Attempts:
             else:
                 rules, begun = self.policy.retry, relay is not None and relay.begun
                 outcome = judge_failure(failure, leased.attempts, rules, self._random, begun=begun)
-        await self._conclusions.conclude(leased, outcome, answer, sent_at, time.monotonic() - sent_at)
+        except asyncio.CancelledError:
+            self._reports.ended(leased, Cut(), _course_of(head, sent_at, relay))
+            raise
+        await self._conclusions.conclude(leased, outcome, answer, _course_of(head, sent_at, relay))
 
     async def _call(self, target: Target, call: Call, relay: Relay | None) -> Answer:
         return await (target.caller.call(call) if relay is None else relay.listen(target.caller.call(call, relay)))
@@ -151,13 +154,13 @@ class Attempts:
                 return Retry(0, False, "handed back by a dispatcher that drains", sent=False)
             if wait_s > 0:
                 await asyncio.sleep(slot_at - time.monotonic())
-            if time.monotonic() - slot_at <= MISSED_S:
+            late_s = time.monotonic() - slot_at
+            if late_s <= MISSED_S:
                 return slot_at
+            self._reports.slot_missed(leased, late_s)
             slot_us = await self._exchange.send(ExchangeRow(leased.fence, leased.id, leased.upstream))
             if slot_us == 0:
-                _log.warning(
-                    "request %s was taken over while this dispatcher stalled; it is not sent from here", leased.id
-                )
+                self._reports.taken_over(leased)
                 return None
             if slot_us < 0:
                 return Retry(0, False, "handed back, for its upstream takes nothing now", sent=False)
@@ -188,3 +191,11 @@ class Attempts:
             headers["content-type"] = "application/json"
         timeout_s = left_s if head.stream_to is not None else min(target.timeout_s, left_s)
         return Call(head.method, head.path, headers, body, timeout_s, target.timeout_s)
+
+
+def _course_of(head: RequestHead, sent_at: float, relay: Relay | None) -> Course:
+    now = time.monotonic()
+    if relay is None:
+        return Course(head.model, sent_at, now - sent_at)
+    first_byte_s = None if relay.first_at is None else relay.first_at - sent_at
+    return Course(head.model, sent_at, now - sent_at, streamed=True, first_byte_s=first_byte_s)

@@ -1,6 +1,5 @@
 """Writes down what became of a call: its outcome and what it used, as rows for the scripts."""
 
-import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +8,7 @@ import msgspec
 
 from sluicegate.wire import ReplyHead, encode_reply
 from sluicegate_worker.clock import StoreClock
+from sluicegate_worker.observe.reports import UNSENT, Course, RequestReports
 from sluicegate_worker.outcome import Bury, Cut, Outcome, Retry, Settle
 from sluicegate_worker.persistence import Persistence
 from sluicegate_worker.redaction import redact
@@ -20,32 +20,31 @@ from sluicegate_worker.upstream.events import count_streamed_tokens, read_stream
 from sluicegate_worker.upstream.lessons import write_reported, write_spent, write_usage
 from sluicegate_worker.upstream.reply_headers import passed_headers
 
-_QUIET_S = 10.0  # between two lines in the log about the same upstream
 _MICRO = 1_000_000
 
-_log = logging.getLogger("sluicegate.dispatcher")
 _encode = msgspec.json.Encoder().encode
 
 
 class Conclusions:
     """Of the attempts of one pool; `providers` says by upstream how its tokens are counted."""
 
-    def __init__(self, persistence: Persistence, clock: StoreClock, providers: Mapping[str, str]) -> None:
-        self._persistence, self._clock, self._providers = persistence, clock, providers
-        self._quiet_until: dict[str, float] = {}
+    def __init__(
+        self, persistence: Persistence, clock: StoreClock, reports: RequestReports, providers: Mapping[str, str]
+    ) -> None:
+        self._persistence, self._clock, self._reports, self._providers = persistence, clock, reports, providers
 
     async def conclude(
-        self, leased: Leased, outcome: Outcome, answer: Answer | None, sent_at: float, upstream_s: float
+        self, leased: Leased, outcome: Outcome, answer: Answer | None = None, course: Course = UNSENT
     ) -> None:
-        """`sent_at` is 0 for what was not sent."""
-        queued_us = (self._clock.store_us_of(sent_at) if sent_at else leased.slot_us) - leased.accepted_us
+        """`course` is that of a call that was made."""
+        queued_us = (self._clock.store_us_of(course.sent_at) if course.sent_at else leased.slot_us) - leased.accepted_us
         head = ReplyHead(
             state="ok",
             agent=leased.agent,
             digest=leased.digest,
             attempts=leased.sends,
             queued_s=max(0, queued_us) / _MICRO,
-            upstream_s=upstream_s,
+            upstream_s=course.duration_s,
             upstream=leased.upstream,
         )
         if isinstance(outcome, Settle) and answer is not None:
@@ -54,24 +53,17 @@ class Conclusions:
                 passed_headers(answer.headers),
                 _read_usage(answer),
             )
-            row = self._settle_row(leased, answer, head)
-            if await self._persistence.settle(row) == "late":
-                _log.warning("the answer to request %s came after its outcome and is dropped", leased.id)
+        self._reports.ended(leased, outcome, course, head.status, head.usage)
+        if isinstance(outcome, Settle) and answer is not None:
+            if await self._persistence.settle(self._settle_row(leased, answer, head)) == "late":
+                self._reports.late(leased)
         elif isinstance(outcome, Retry):
-            self._report_fault(leased.upstream, outcome)
             await self._persistence.retry(self._retry_row(leased, outcome))
         elif isinstance(outcome, Bury):
             await self._persistence.bury(self._bury_row(leased, outcome, head))
         elif isinstance(outcome, Cut):
             used = self._count_cut(leased, answer) if answer is not None else "0 0 0 0"
             await self._persistence.settle(SettleRow(leased.fence, leased.id, leased.upstream, b"", used, ""))
-
-    def _report_fault(self, upstream: str, outcome: Retry) -> None:
-        """Once in a while, however many calls were under way when it began."""
-        now = time.monotonic()
-        if outcome.fault not in ("", "failure") and now >= self._quiet_until.get(upstream, now):
-            self._quiet_until[upstream] = now + max(outcome.pause_s, _QUIET_S)
-            _log.warning("upstream %s refuses (%s): %s", upstream, outcome.fault, redact(outcome.error))
 
     def _settle_row(self, leased: Leased, answer: Answer, head: ReplyHead) -> SettleRow:
         provider, now_s = self._providers[leased.upstream], self._clock.store_us_of(time.monotonic()) / _MICRO
@@ -108,7 +100,6 @@ class Conclusions:
         error = redact(outcome.error)
         head.state, head.reason, head.status, head.error = "dead", outcome.reason, outcome.status, error
         status = "" if outcome.status is None else str(outcome.status)
-        _log.warning("request %s of agent %s is dead (%s): %s", leased.id, leased.agent, outcome.reason, error)
         return BuryRow(
             leased.fence,
             leased.id,

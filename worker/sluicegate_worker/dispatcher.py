@@ -1,7 +1,6 @@
 """The dispatcher: builds the parts of every pool that its file names, runs them, and drains them when told to stop."""
 
 import asyncio
-import logging
 import os
 import socket
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +18,15 @@ from sluicegate_worker.loops.ending import end_task
 from sluicegate_worker.loops.leaser import Leaser
 from sluicegate_worker.loops.relayer import Relayer
 from sluicegate_worker.loops.renewer import Renewer
+from sluicegate_worker.observe.events import (
+    Events,
+    PolicyDiffers,
+    PoolLeftInSilence,
+    StoreNotDurable,
+    UpstreamsUnused,
+    UpstreamUnlimited,
+)
+from sluicegate_worker.observe.logs import LogLines
 from sluicegate_worker.policy_settings import Policy
 from sluicegate_worker.registry import apply_policy, read_policy
 from sluicegate_worker.repairs import Repairs
@@ -29,23 +37,25 @@ from sluicegate_worker.upstream.call import Caller
 from sluicegate_worker.upstream.handler import HandlerUpstream, import_handler
 from sluicegate_worker.upstream.http import HttpUpstream
 
-_log = logging.getLogger("sluicegate.dispatcher")
-
 
 class Dispatcher:
     """Serves all pools of `settings`, with at most `concurrency` calls in flight per pool.
 
     `async with Dispatcher(settings): …` runs it in the background and drains it at the end; `await
     Dispatcher(settings).run()` runs until `stop` is called. Draining takes nothing new and waits for the calls that are
-    in flight. Raises SettingsError or StoreUnavailable before anything is started.
+    in flight. What happens is told to `events`, which by default writes log lines. Raises SettingsError or
+    StoreUnavailable before anything is started.
     """
 
-    def __init__(self, settings: Settings, *, concurrency: int = 200) -> None:
-        self.name = _dispatcher_name()
+    def __init__(self, settings: Settings, *, concurrency: int = 200, events: Events | None = None) -> None:
+        self.version = _installed_version()
+        self.name = _dispatcher_name(self.version)
+        self.concurrency = concurrency
+        events = events or Events(LogLines())
         self._settings = settings
         self._draining = asyncio.Event()
         self._pools = [
-            PoolDispatcher(settings.redis_url, name, pool, self.name, concurrency, self._draining)
+            PoolDispatcher(settings.redis_url, name, pool, self.name, concurrency, events, self._draining)
             for name, pool in settings.pools.items()
         ]
         self._running: asyncio.Task[None] | None = None
@@ -89,8 +99,17 @@ class Dispatcher:
         self._draining.set()
 
     @property
+    def is_serving(self) -> bool:
+        """From when its pools are open until it drains."""
+        return self._running is not None and not self._draining.is_set()
+
+    @property
+    def in_flight_by_pool(self) -> dict[str, int]:
+        return {pool.name: pool.in_flight for pool in self._pools}
+
+    @property
     def in_flight(self) -> int:
-        return sum(pool.in_flight for pool in self._pools)
+        return sum(self.in_flight_by_pool.values())
 
     async def _run_pools(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -102,9 +121,17 @@ class PoolDispatcher:
     """One pool's share of a dispatcher, with connections of its own: pools may live on different nodes of a cluster."""
 
     def __init__(
-        self, redis_url: str, pool: str, settings: Pool, name: str, concurrency: int, draining: asyncio.Event
+        self,
+        redis_url: str,
+        pool: str,
+        settings: Pool,
+        name: str,
+        concurrency: int,
+        events: Events,
+        draining: asyncio.Event,
     ) -> None:
         self._pool, self._settings, self._name, self._draining = pool, settings, name, draining
+        self._events = events
         self._store, self._keys = Store(redis_url), PoolKeys(pool)
         self._callers: dict[str, Caller] = {}
         self._concurrency = concurrency
@@ -118,15 +145,13 @@ class PoolDispatcher:
         targets = {upstream.name: self._make_target(upstream) for upstream in self._settings.upstreams}
         await self._store.__aenter__()
         if not self._store.durable:
-            _log.warning(
-                "%s keeps no append-only file: what waits is lost if it restarts; set appendonly yes", self._store.place
-            )
+            self._events.tell(StoreNotDurable(place=self._store.place))
         clock = StoreClock()
         flights = Flights()
-        repairs = Repairs(self._store, self._keys, self._notice_version)
-        self._relayer = Relayer(self._store, self._keys)
+        repairs = Repairs(self._store, self._keys, self._events, self._notice_version)
+        self._relayer = Relayer(self._store, self._keys, self._events)
         self._attempts = Attempts(
-            self._store, self._keys, self._name, clock, targets, self._relayer, repairs, self._draining
+            self._store, self._keys, self._name, clock, targets, self._relayer, repairs, self._events, self._draining
         )
         self._leaser = Leaser(
             self._store,
@@ -139,6 +164,7 @@ class PoolDispatcher:
             self._attempts.carry_out,
             self._notice_version,
             repairs,
+            self._events,
             self._draining,
         )
         self._renewer = Renewer(
@@ -148,6 +174,7 @@ class PoolDispatcher:
             flights,
             self._relayer,
             lambda: self._attempts.policy.lease_s,
+            self._events,
             self._draining,
         )
         try:
@@ -168,12 +195,16 @@ class PoolDispatcher:
         try:
             await LEAVE(self._store, self._keys, (self._name,), [(name,) for name in self._callers])
         except StoreUnavailable as error:  # nothing depends on the goodbye: its turns end by themselves
-            _log.warning("pool %s: left without a goodbye: %s", self._pool, error)
+            self._events.tell(PoolLeftInSilence(pool=self._pool, trouble=str(error)))
 
     async def close(self) -> None:
         for caller in self._callers.values():
             await caller.close()
         await self._store.__aexit__(None, None, None)
+
+    @property
+    def name(self) -> str:
+        return self._pool
 
     @property
     def in_flight(self) -> int:
@@ -204,32 +235,27 @@ class PoolDispatcher:
             return
         self._version, policy = found
         self._attempts.policy = policy
-        _report_differences(self._pool, policy, ours)
+        self._report_differences(policy, ours)
+
+    def _report_differences(self, policy: Policy, ours: Policy) -> None:
+        if policy != ours:
+            self._events.tell(PolicyDiffers(pool=self._pool))
+        missing = {u.name for u in policy.upstreams} ^ {u.name for u in ours.upstreams}
+        if missing:
+            self._events.tell(UpstreamsUnused(pool=self._pool, upstreams=", ".join(sorted(missing))))
+        for upstream in policy.upstreams:
+            if not any((upstream.rpm, upstream.tpm, upstream.itpm, upstream.otpm)):
+                self._events.tell(UpstreamUnlimited(pool=self._pool, upstream=upstream.name))
 
 
-def _report_differences(pool: str, policy: Policy, ours: Policy) -> None:
-    if policy != ours:
-        _log.warning(
-            "pool %s: the policy in Redis differs from this file and is followed; `sluicegate pool apply` changes it",
-            pool,
-        )
-    missing = {u.name for u in policy.upstreams} ^ {u.name for u in ours.upstreams}
-    if missing:
-        _log.warning(
-            "pool %s: upstreams only in the file or only in Redis are not used from here: %s",
-            pool,
-            ", ".join(sorted(missing)),
-        )
-    for upstream in policy.upstreams:
-        if not any((upstream.rpm, upstream.tpm, upstream.itpm, upstream.otpm)):
-            _log.warning("pool %s: upstream %s has no rpm or tpm, so nothing limits it", pool, upstream.name)
+def _installed_version() -> str:
+    try:
+        return version("sluicegate")
+    except PackageNotFoundError:
+        return "unknown"
 
 
-def _dispatcher_name() -> str:
+def _dispatcher_name(installed: str) -> str:
     """Host, process and a chance part, then the version, which `status` shows."""
     host = sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:32]
-    try:
-        installed = version("sluicegate")
-    except PackageNotFoundError:
-        installed = "unknown"
     return f"{host}-{os.getpid()}-{os.urandom(2).hex()}@{installed}"

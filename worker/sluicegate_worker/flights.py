@@ -44,10 +44,10 @@ class Flights:
     def held(self) -> list[Leased]:
         return [leased for leased, _ in self._held.values()]
 
-    def id_of(self, fence: str) -> str | None:
-        """The request's id, or None where it has ended meanwhile."""
+    def find(self, fence: str) -> Leased | None:
+        """None where it has ended meanwhile."""
         held = self._held.get(fence)
-        return held[0].id if held else None
+        return held[0] if held else None
 
     def cut(self, fence: str) -> None:
         """Ends the attempt where it stands, and with it the connection to its provider; nothing is written down."""

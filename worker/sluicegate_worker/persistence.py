@@ -2,7 +2,6 @@
 moment."""
 
 import asyncio
-import logging
 import math
 import random
 import time
@@ -14,6 +13,7 @@ from sluicegate.errors import StoreUnavailable
 from sluicegate.keys import PoolKeys
 from sluicegate.scripts import Script
 from sluicegate.store import Store
+from sluicegate_worker.observe.events import Events, OutcomesGivenUp, StoreBack, StoreTrouble
 from sluicegate_worker.repairs import Repairs
 from sluicegate_worker.rows import BuryRow, RetryRow, SettleRow
 from sluicegate_worker.script_files import BURY, RETRY, SETTLE
@@ -21,15 +21,14 @@ from sluicegate_worker.script_files import BURY, RETRY, SETTLE
 GIVE_UP_S = 300.0
 _PAUSE_S_MIN, _PAUSE_S_MAX = 0.05, 2.0
 
-_log = logging.getLogger("sluicegate.dispatcher")
-
 
 class Persistence:
     """Settles, retries and buries. Outcomes of the same moment share a round trip, and each script may run twice
     unharmed."""
 
-    def __init__(self, store: Store, keys: PoolKeys, repairs: Repairs, draining: asyncio.Event) -> None:
+    def __init__(self, store: Store, keys: PoolKeys, repairs: Repairs, events: Events, draining: asyncio.Event) -> None:
         self._store, self._keys, self._repairs, self._draining = store, keys, repairs, draining
+        self._events = events
         self._settle: Batcher[SettleRow] = Batcher(
             "settle", lambda rows: self._write(SETTLE, rows), lambda row: len(row.reply)
         )
@@ -61,14 +60,25 @@ class Persistence:
                 if self._draining.is_set():
                     give_up_at = min(give_up_at, time.monotonic() + GIVE_UP_S)
                 if time.monotonic() >= give_up_at:
-                    _log.error("%s could not be written or read for %d s and are given up: %s", what, GIVE_UP_S, error)
+                    self._events.tell(
+                        OutcomesGivenUp(pool=self._keys.pool, what=what, given_up_after_s=GIVE_UP_S, trouble=str(error))
+                    )
                     raise
-                if pause_s == _PAUSE_S_MIN:
-                    _log.warning("%s wait for Redis, trying again: %s", what, error)
+                self._events.tell(
+                    StoreTrouble(
+                        pool=self._keys.pool,
+                        loop="write",
+                        what=f"has {what} that wait for Redis",
+                        trouble=str(error),
+                        first=pause_s == _PAUSE_S_MIN,
+                    )
+                )
                 await self._repairs.look_into(error)
                 await asyncio.sleep(random.uniform(0, pause_s))
                 pause_s = min(_PAUSE_S_MAX, pause_s * 2)
             else:
                 if pause_s > _PAUSE_S_MIN:
-                    _log.info("%s reached Redis after all", what)
+                    self._events.tell(
+                        StoreBack(pool=self._keys.pool, loop="write", what=f"wrote {what} to Redis after all")
+                    )
                 return answers

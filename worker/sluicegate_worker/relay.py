@@ -33,12 +33,13 @@ class NobodyWaits(Exception):
 
 
 class Relay:
-    """`body` is all that has come; `begun` says whether a byte of it may have reached its producer; `stir` is called
-    when there is something to pass on, and told whether it is urgent."""
+    """`body` is all that has come, `first_at` when it began to; `begun` says whether a byte of it may have reached its
+    producer; `stir` is called when there is something to pass on, and told whether it is urgent."""
 
     def __init__(self, leased: Leased, producer: str, stir: Callable[[bool], None]) -> None:
         self.body = bytearray()
         self.begun = False
+        self.first_at: float | None = None
         self._leased, self._producer, self._stir = leased, producer, stir
         self._head = b""
         self._passed_on = 0
@@ -51,6 +52,8 @@ class Relay:
         self._head = _encode(StreamHead(status, passed_headers(headers))) + b"\n"
 
     def feed(self, piece: bytes) -> None:
+        if self.first_at is None:
+            self.first_at = time.monotonic()
         self.body += piece
         self._stir(not self.begun)
 

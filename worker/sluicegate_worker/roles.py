@@ -71,7 +71,7 @@ def _producer_commands() -> set[str]:
 
 
 def _dispatcher_commands() -> set[str]:
-    readers = (worker_scripts.SNAPSHOT, worker_scripts.PENDING, worker_scripts.GRAVEYARD, worker_scripts.SHOW)
+    readers = (worker_scripts.PENDING, worker_scripts.GRAVEYARD, worker_scripts.SHOW)  # its metrics need the snapshot
     scripts = [script for script in vars(worker_scripts).values() if isinstance(script, Script)]
     held = {*_CLIENT, *_commands_of(script for script in scripts if script not in readers)}
     return held | {"hget", "hset", "hdel", "hmget", "hgetall", "blpop", "xinfo|groups"}

@@ -1,18 +1,31 @@
 """`sluicegate dispatch`: runs a dispatcher until SIGTERM or Ctrl-C, then drains it."""
 
 import asyncio
+import contextlib
 import gc
-import logging
 import signal
-import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sluicegate_worker.cli.options import config_option, redis_url_option
+from sluicegate_worker.cli.output import EXIT_USAGE, fail
+from sluicegate_worker.observe.events import (
+    DispatcherDraining,
+    DispatcherStarted,
+    DispatcherStopped,
+    Events,
+    ProbesAnswered,
+)
+from sluicegate_worker.observe.logs import Format, LogLines, write_logs
 from sluicegate_worker.settings import Settings
 from sluicegate_worker.settings_file import load_settings_here
 
+if TYPE_CHECKING:
+    from sluicegate_worker.dispatcher import Dispatcher
+    from sluicegate_worker.observe.counters import Counters
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104  # who asks for a port has probes come to it from outside of its pod
 _GARBAGE_AT = 10_000
 
 
@@ -22,24 +35,49 @@ _GARBAGE_AT = 10_000
 @click.option(
     "--concurrency", default=200, show_default=True, type=click.IntRange(1, 10_000), help="Calls in flight, per pool."
 )
-def command(config_path: str | None, redis_url: str | None, concurrency: int) -> int:
+@click.option(
+    "--health-port",
+    type=click.IntRange(0, 65_535),
+    help="Answer /livez, /readyz and /metrics here.  [default: nowhere]",
+)
+@click.option("--health-host", default=EVERYWHERE, show_default=True, help="The address that it listens on.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["human", "json"]),
+    default="human",
+    show_default=True,
+    help="Of the lines on stderr.",
+)
+def command(
+    *,
+    config_path: str | None,
+    redis_url: str | None,
+    concurrency: int,
+    health_port: int | None,
+    health_host: str,
+    log_format: Format,
+) -> int:
     """Run a dispatcher until SIGTERM or Ctrl-C; then it takes nothing new and waits for the calls in flight."""
     settings = load_settings_here(config_path, redis_url)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    write_logs(log_format)
+    health = None if health_port is None else (health_host, health_port)
     with asyncio.Runner(loop_factory=_new_loop) as runner:
-        return runner.run(_dispatch(settings, concurrency))
+        return runner.run(_dispatch(settings, concurrency, health))
 
 
-async def _dispatch(settings: Settings, concurrency: int) -> int:
+async def _dispatch(settings: Settings, concurrency: int, health: tuple[str, int] | None) -> int:
     from sluicegate_worker.dispatcher import Dispatcher
+    from sluicegate_worker.observe.counters import Counters
 
-    dispatcher = Dispatcher(settings, concurrency=concurrency)
+    counters = Counters()
+    events = Events(LogLines(), *([counters] if health else []))
+    dispatcher = Dispatcher(settings, concurrency=concurrency, events=events)
     interrupted = False
 
     def stop(number: int) -> None:
         nonlocal interrupted
         interrupted = number == signal.SIGINT
-        logging.getLogger("sluicegate.dispatcher").info("draining: %d in flight", dispatcher.in_flight)
+        events.tell(DispatcherDraining(in_flight=dispatcher.in_flight))
         dispatcher.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -48,10 +86,42 @@ async def _dispatch(settings: Settings, concurrency: int) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE_AT)  # what is in flight lives for long, and is looked through in vain each time
-    async with dispatcher:
-        logging.getLogger("sluicegate.dispatcher").info("%s serves %s", dispatcher.name, ", ".join(settings.pools))
+    async with contextlib.AsyncExitStack() as stack:
+        if health is not None:
+            await _answer_probes(stack, dispatcher, counters, settings, events, health)
+        await stack.enter_async_context(dispatcher)
+        started = DispatcherStarted(
+            dispatcher=dispatcher.name, pools=", ".join(settings.pools), concurrency=concurrency
+        )
+        events.tell(started)
         await dispatcher.drained()
+    events.tell(DispatcherStopped(dispatcher=dispatcher.name))
     return 130 if interrupted else 0
+
+
+async def _answer_probes(
+    stack: contextlib.AsyncExitStack,
+    dispatcher: "Dispatcher",
+    counters: "Counters",
+    settings: Settings,
+    events: Events,
+    health: tuple[str, int],
+) -> None:
+    """With a connection of their own, so that a probe never waits behind what is busy."""
+    from sluicegate.store import Store
+    from sluicegate_worker.observe.probes import CannotListen, Probes, serve_probes
+
+    counters.open(
+        dispatcher.version, {name: tuple(u.name for u in pool.upstreams) for name, pool in settings.pools.items()}
+    )
+    store = await stack.enter_async_context(Store(settings.redis_url))
+    try:
+        port = await stack.enter_async_context(
+            serve_probes(Probes(dispatcher, counters, store, list(settings.pools)), *health)
+        )
+    except CannotListen as error:
+        fail(str(error), EXIT_USAGE)
+    events.tell(ProbesAnswered(port=port))
 
 
 def _new_loop() -> Any:

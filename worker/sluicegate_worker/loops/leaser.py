@@ -1,7 +1,6 @@
 """Takes requests from a pool: lease → start their attempts → sleep for everybody, or wait for the token."""
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -13,6 +12,7 @@ from sluicegate.store import BLOCK_S_MAX, Store
 from sluicegate_worker.clock import StoreClock
 from sluicegate_worker.flights import Flights
 from sluicegate_worker.loops.ending import end_task
+from sluicegate_worker.observe.events import EntriesUndecodable, Events, LoopFailed, StoreBack, StoreTrouble
 from sluicegate_worker.repairs import Repairs
 from sluicegate_worker.rows import Grant, Leased, read_grant
 from sluicegate_worker.script_files import LEASE, PASS
@@ -24,8 +24,6 @@ _SPEAK_S = 1.5  # a full dispatcher still leases, for nothing, to be seen and to
 _PASSED_ON_S = 0.2  # whoever got the token has the turn by then, or has stalled with it
 _TROUBLE_S_MAX = 2.0
 _MICRO = 1_000_000
-
-_log = logging.getLogger("sluicegate.dispatcher")
 
 
 class Leaser:
@@ -43,12 +41,13 @@ class Leaser:
         carry_out: Callable[[Leased], Coroutine[None, None, None]],
         notice_version: Callable[[int | None], Awaitable[None]],
         repairs: Repairs,
+        events: Events,
         draining: asyncio.Event,
     ) -> None:
         self._store, self._keys, self._name, self._clock, self._flights = store, keys, name, clock, flights
         self._concurrency, self._upstreams = concurrency, upstreams
         self._carry_out, self._notice_version = carry_out, notice_version
-        self._repairs, self._draining = repairs, draining
+        self._repairs, self._events, self._draining = repairs, events, draining
         self._drained: asyncio.Future[Any]
 
     async def run(self) -> None:
@@ -64,17 +63,21 @@ class Leaser:
             try:
                 await self._step()
                 if trouble_s:
-                    _log.info("pool %s is leased from again", self._keys.pool)
+                    self._events.tell(StoreBack(pool=self._keys.pool, loop="lease", what="is leased from again"))
                 trouble_s = 0.0
             except Exception as error:  # noqa: BLE001  # one pool's trouble must not end the others
-                if not isinstance(error, StoreUnavailable):
-                    _log.exception("leasing from pool %s failed, trying again", self._keys.pool)
-                elif not trouble_s:
-                    _log.warning("pool %s cannot be leased from, trying again: %s", self._keys.pool, error)
+                self._report(error, first=not trouble_s)
                 trouble_s = min(_TROUBLE_S_MAX, max(0.05, trouble_s * 2))
                 if isinstance(error, StoreUnavailable):
                     await self._repairs.look_into(error)
                 await self._unless_draining(asyncio.sleep(random.uniform(trouble_s / 2, trouble_s)))
+
+    def _report(self, error: Exception, *, first: bool) -> None:
+        pool, what = self._keys.pool, "cannot be leased from"
+        if isinstance(error, StoreUnavailable):
+            self._events.tell(StoreTrouble(pool=pool, loop="lease", what=what, trouble=str(error), first=first))
+        else:
+            self._events.tell(LoopFailed(pool=pool, loop="lease"), error)
 
     async def finish(self) -> None:
         """Returns when every attempt that was started has ended."""
@@ -102,7 +105,7 @@ class Leaser:
         for leased in grant.leased:
             self._flights.start(leased, self._carry_out(leased))
         if grant.undecodable:
-            _log.error("%d entries of pool %s cannot be read: now dead letters", grant.undecodable, self._keys.pool)
+            self._events.tell(EntriesUndecodable(pool=self._keys.pool, count=grant.undecodable))
         wait_s = grant.wait_us / _MICRO
         if grant.verdict == "turn":
             await self._unless_draining(asyncio.sleep(wait_s))

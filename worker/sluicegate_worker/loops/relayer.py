@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Iterator, Sequence
 
 from sluicegate.errors import StoreUnavailable
 from sluicegate.keys import PoolKeys
 from sluicegate.store import Store
+from sluicegate_worker.observe.events import Events, LoopFailed, StoreTrouble
 from sluicegate_worker.relay import ASK_S, Relay
 from sluicegate_worker.rows import Leased, RelayRow
 from sluicegate_worker.script_files import RELAY
@@ -18,16 +18,14 @@ _TROUBLE_S = 0.25
 _ROWS_MAX = 100
 _BYTES_MAX = 262_144
 
-_log = logging.getLogger("sluicegate.dispatcher")
-
 Said = list[tuple[Relay, RelayRow]]
 
 
 class Relayer:
     """The answers that this dispatcher streams from one pool; `run` goes on until it is cancelled."""
 
-    def __init__(self, store: Store, keys: PoolKeys) -> None:
-        self._store, self._keys = store, keys
+    def __init__(self, store: Store, keys: PoolKeys, events: Events) -> None:
+        self._store, self._keys, self._events = store, keys, events
         self._open: dict[str, Relay] = {}
         self._stirred, self._urgent = asyncio.Event(), asyncio.Event()
 
@@ -63,14 +61,19 @@ class Relayer:
                 if await self._pass_on_all():
                     trouble = False
             except Exception as error:  # noqa: BLE001  # every streamed answer depends on this loop
-                if not isinstance(error, StoreUnavailable):
-                    _log.exception("passing on the answers of pool %s failed, trying again", self._keys.pool)
-                elif not trouble:
-                    _log.warning("answers of pool %s cannot be passed on, trying again: %s", self._keys.pool, error)
+                self._report(error, first=not trouble)
                 trouble = True
                 self._stirred.set()
                 await asyncio.sleep(_TROUBLE_S)
             await _wait_for(self._urgent, _PAUSE_S)
+
+    def _report(self, error: Exception, *, first: bool) -> None:
+        pool = self._keys.pool
+        if isinstance(error, StoreUnavailable):
+            what = "cannot have its streamed answers passed on"
+            self._events.tell(StoreTrouble(pool=pool, loop="relay", what=what, trouble=str(error), first=first))
+        else:
+            self._events.tell(LoopFailed(pool=pool, loop="relay"), error)
 
     async def _pass_on_all(self) -> bool:
         """Whether there was anything."""

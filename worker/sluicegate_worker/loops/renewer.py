@@ -1,7 +1,6 @@
 """Renews the leases of what is in flight, once a second, and ends the calls whose answer nobody waits for any more."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 from sluicegate.errors import StoreUnavailable
@@ -9,12 +8,11 @@ from sluicegate.keys import PoolKeys
 from sluicegate.store import Store
 from sluicegate_worker.flights import Flights
 from sluicegate_worker.loops.relayer import Relayer
+from sluicegate_worker.observe.events import Events, LeaseLost, LoopFailed, StoreTrouble
 from sluicegate_worker.rows import RenewRow
 from sluicegate_worker.script_files import RENEW
 
 _INTERVAL_S_MAX = 1.0
-
-_log = logging.getLogger("sluicegate.dispatcher")
 
 
 class Renewer:
@@ -22,10 +20,10 @@ class Renewer:
 
     def __init__(
         self, store: Store, keys: PoolKeys, name: str, flights: Flights, relayer: Relayer, lease_s: Callable[[], float],
-        draining: asyncio.Event,
+        events: Events, draining: asyncio.Event,
     ) -> None:  # fmt: skip
         self._store, self._keys, self._name, self._flights, self._relayer = store, keys, name, flights, relayer
-        self._lease_s, self._draining = lease_s, draining
+        self._lease_s, self._events, self._draining = lease_s, events, draining
         self._lost: set[str] = set()
 
     async def run(self) -> None:
@@ -38,11 +36,15 @@ class Renewer:
                 await self._renew()
                 trouble = False
             except Exception as error:  # noqa: BLE001  # without it, every call of this dispatcher would be made twice
-                if not isinstance(error, StoreUnavailable):
-                    _log.exception("renewing the leases of pool %s failed, trying again", self._keys.pool)
-                elif not trouble:
-                    _log.warning("leases of pool %s cannot be renewed, trying again: %s", self._keys.pool, error)
+                self._report(error, first=not trouble)
                 trouble = True
+
+    def _report(self, error: Exception, *, first: bool) -> None:
+        pool, what = self._keys.pool, "cannot have its leases renewed"
+        if isinstance(error, StoreUnavailable):
+            self._events.tell(StoreTrouble(pool=pool, loop="renew", what=what, trouble=str(error), first=first))
+        else:
+            self._events.tell(LoopFailed(pool=pool, loop="renew"), error)
 
     async def _renew(self) -> None:
         # Who drains may have given an outcome up: it no longer names that, but has called, so nothing goes back as new.
@@ -61,9 +63,7 @@ class Renewer:
             else:
                 lost.add(fence.decode())
         for fence in lost - self._lost:
-            request_id = self._flights.id_of(fence)
-            if request_id is not None:
-                _log.warning(
-                    "request %s was taken from this dispatcher, which was out of touch; its call goes on", request_id
-                )
+            taken = self._flights.find(fence)
+            if taken is not None:
+                self._events.tell(LeaseLost(pool=self._keys.pool, request=taken.id, agent=taken.agent))
         self._lost = lost

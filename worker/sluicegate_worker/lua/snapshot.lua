@@ -10,7 +10,8 @@ KEYS    config      HASH    the pool's policy
         served      ZSET    what agents were charged since they began to wait
         dead        STREAM  dead letters
 RETURNS "no pool", or {now_us, version, policy, waiting, in flight, delayed, dead, next due_us, agents waiting in interactive, in batch,
-        dispatchers, flights, reasons, agents, upstreams, waiting cost in us, 1 where the pool is held by hand}
+        dispatchers, flights, reasons, agents, upstreams, waiting cost in us, 1 where the pool is held by hand,
+        virtual us between the first and the last of the interactive ring}
         dispatchers: {name, pending, idle_ms, oldest entry, …} · flights: {lane, agent, …} · reasons of death, the newest first
         agents: {lane, agent, waiting, oldest entry, served_us, …} · upstreams: {name, its hash, 1 where it is held by hand, …}
 ]]
@@ -73,7 +74,15 @@ local function upstreams()
   return flat
 end
 
+-- How far apart the agents that wait in a lane are: what fairness keeps small.
+local function gap_us(lane)
+  local ring = ring_key(lane)
+  local first, last = redis.call('ZRANGE', ring, 0, 0, 'WITHSCORES')[2], redis.call('ZRANGE', ring, -1, -1, 'WITHSCORES')[2]
+  return first and string.format('%.0f', last - first) or '0'
+end
+
 return { read_clock_us(), version, policy, redis.call('HGET', sched, 'waiting') or '0', redis.call('XLEN', run), redis.call('ZCARD', due) + redis.call('ZCARD', suspects),
   redis.call('XLEN', dead), redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2] or '', redis.call('ZCARD', ring_key('interactive')),
   redis.call('ZCARD', ring_key('batch')), dispatchers(), flights(), reasons(), agents(), upstreams(),
-  redis.call('HGET', sched, 'waiting_cost') or '0', redis.call('HEXISTS', config, 'held') }
+  redis.call('HGET', sched, 'waiting_cost') or '0', redis.call('HEXISTS', config, 'held'),
+  gap_us('interactive') }

@@ -43,6 +43,7 @@ class PoolState(NamedTuple):
     upstreams: list[Any]
     waiting_cost_us: bytes
     held: int
+    gap_us: bytes
 
 
 async def read_status(store: Store, pools: Sequence[str], agents_top: int = 20) -> Document:
@@ -71,6 +72,8 @@ def describe_pool(pool: str, state: PoolState, agents_top: int) -> Document:
         "dead": state.dead,
         "oldest_waiting_s": max((_age_s(entry, state.now_us) for entry in waits), default=None),
         "next_due_s": max(0.0, (float(state.next_due_us) - state.now_us) / _MICRO) if state.next_due_us else None,
+        "backlog_s": max(0, int(state.waiting_cost_us)) / _MICRO,
+        "fairness_gap_s": float(state.gap_us) / _MICRO,
         "agents_waiting": _count_agents(state),
         "agents": _describe_agents(state, policy)[:agents_top],
         "dead_by_reason": {reason.decode(errors="replace"): count for reason, count in Counter(state.reasons).items()},
