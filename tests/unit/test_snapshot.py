@@ -27,6 +27,7 @@ def describe(**changes: Any) -> dict[str, Any]:
         agents_batch=0,
         waiting_cost_us=b"0",
         held=0,
+        gap_us=b"0",
         **nothing,
     )
     return describe_pool("chat", state._replace(**changes), agents_top=20)
