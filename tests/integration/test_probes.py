@@ -125,6 +125,7 @@ async def test_what_happened_is_counted(
     assert counts[("tokens_total", POOL, "a", "output")] == 5
     assert counts[("call_duration_seconds_count", POOL, "a")] == 8
     assert counts[("first_byte_seconds_count", POOL, "a")] == 1
+    assert counts[("lease_seconds_count", POOL)] > 0
     assert counts[("wait_seconds_count", POOL, "interactive")] == 3
     assert after[("pool_dead", POOL)] == 1
     assert after[("pool_waiting", POOL)] == after[("pool_oldest_waiting_seconds", POOL)] == 0

@@ -12,7 +12,8 @@ from sluicegate.store import BLOCK_S_MAX, Store
 from sluicegate_worker.clock import StoreClock
 from sluicegate_worker.flights import Flights
 from sluicegate_worker.loops.ending import end_task
-from sluicegate_worker.observe.events import EntriesUndecodable, Events, LoopFailed, StoreBack, StoreTrouble
+from sluicegate_worker.observe import events as told
+from sluicegate_worker.observe.events import Events
 from sluicegate_worker.repairs import Repairs
 from sluicegate_worker.rows import Grant, Leased, read_grant
 from sluicegate_worker.script_files import LEASE, PASS
@@ -63,7 +64,7 @@ class Leaser:
             try:
                 await self._step()
                 if trouble_s:
-                    self._events.tell(StoreBack(pool=self._keys.pool, loop="lease", what="is leased from again"))
+                    self._events.tell(told.StoreBack(pool=self._keys.pool, loop="lease", what="is leased from again"))
                 trouble_s = 0.0
             except Exception as error:  # noqa: BLE001  # one pool's trouble must not end the others
                 self._report(error, first=not trouble_s)
@@ -75,9 +76,9 @@ class Leaser:
     def _report(self, error: Exception, *, first: bool) -> None:
         pool, what = self._keys.pool, "cannot be leased from"
         if isinstance(error, StoreUnavailable):
-            self._events.tell(StoreTrouble(pool=pool, loop="lease", what=what, trouble=str(error), first=first))
+            self._events.tell(told.StoreTrouble(pool=pool, loop="lease", what=what, trouble=str(error), first=first))
         else:
-            self._events.tell(LoopFailed(pool=pool, loop="lease"), error)
+            self._events.tell(told.LoopFailed(pool=pool, loop="lease"), error)
 
     async def finish(self) -> None:
         """Returns when every attempt that was started has ended."""
@@ -105,7 +106,7 @@ class Leaser:
         for leased in grant.leased:
             self._flights.start(leased, self._carry_out(leased))
         if grant.undecodable:
-            self._events.tell(EntriesUndecodable(pool=self._keys.pool, count=grant.undecodable))
+            self._events.tell(told.EntriesUndecodable(pool=self._keys.pool, count=grant.undecodable))
         wait_s = grant.wait_us / _MICRO
         if grant.verdict == "turn":
             await self._unless_draining(asyncio.sleep(wait_s))
@@ -120,6 +121,7 @@ class Leaser:
         """None where the pool is gone."""
         room = max(0, min(_AT_ONCE, self._concurrency - self.in_flight))
         arguments = (self._name, room, _BYTES_AT_ONCE, self._clock.lead_us)
+        asked_at = time.monotonic()
         try:
             answer = await LEASE(self._store, self._keys, arguments, [(name,) for name in self._upstreams])
         except StoreUnavailable:
@@ -128,7 +130,9 @@ class Leaser:
         if not isinstance(answer, list):
             return None
         grant = read_grant(answer)
-        self._clock.see(grant.now_us, time.monotonic())
+        read_at = time.monotonic()
+        self._clock.see(grant.now_us, read_at)
+        self._events.tell(told.Leased(pool=self._keys.pool, count=len(grant.leased), took_s=read_at - asked_at))
         self._flights.hear_answer(grant.now_us)
         return grant
 

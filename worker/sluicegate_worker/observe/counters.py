@@ -3,6 +3,9 @@
 Labels are bounded: pools and upstreams of the settings, and words of fixed lists. An agent or a request is never one.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from sluicegate_worker.observe import events as told
@@ -11,6 +14,7 @@ from sluicegate_worker.observe.events import Event
 # From a cached answer to the longest call; half as much again at the ends that matter less.
 _CALL_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
 _WAIT_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_STORE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 _BY_POOL, _BY_UPSTREAM = ("pool",), ("pool", "upstream")
 
 
@@ -23,6 +27,7 @@ class Counters:
         self._durations = self._histogram("call_duration_seconds", "From send to the end of the answer", _CALL_S)
         self._first_bytes = self._histogram("first_byte_seconds", "From send to a stream's first byte", _CALL_S)
         self._waits = self._histogram("wait_seconds", "From enqueue to the first send", _WAIT_S, "pool", "lane")
+        self._leases = self._histogram("lease_seconds", "Round trips to Redis for a lease", _STORE_S, *_BY_POOL)
         self._attempts = self._counter(
             "attempts", "Leases that ended, by what became of them", *_BY_UPSTREAM, "outcome"
         )
@@ -40,6 +45,7 @@ class Counters:
         self._in_flight = Gauge("sluicegate_calls_in_flight", "Leases that it holds", _BY_POOL, registry=self.registry)
         self._concurrency = Gauge("sluicegate_concurrency", "How many it may hold", _BY_POOL, registry=self.registry)
         ProcessCollector(registry=self.registry)
+        self._by_event = self._count_by_event()
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"sluicegate_{name}", text, labels, registry=self.registry)
@@ -68,25 +74,27 @@ class Counters:
             self._concurrency.labels(pool).set(concurrency)
 
     def __call__(self, event: Event, _: BaseException | None) -> None:
-        match event:
-            case told.RequestSent() if event.attempt == 1:
-                self._waits.labels(event.pool, event.lane).observe(event.queued_s)
-            case told.AttemptEnded():
-                self._count_attempt(event)
-            case told.RequestRetried():
-                self._retries.labels(event.pool, event.upstream, event.fault or "none").inc()
-            case told.RequestBuried():
-                self._dead.labels(event.pool, event.reason).inc()
-            case told.SlotMissed():
-                self._missed.labels(event.pool, event.upstream).inc()
-            case told.LeaseLost():
-                self._lost.labels(event.pool).inc()
-            case told.AnswerLate():
-                self._late.labels(event.pool).inc()
-            case told.StoreTrouble():
-                self._trouble.labels(event.pool, event.loop).inc()
-            case told.DispatcherDraining():
-                self._draining.set(1)
+        count = self._by_event.get(type(event))
+        if count is not None:
+            count(event)
+
+    def _count_by_event(self) -> dict[type[Event], Callable[[Any], object]]:
+        return {
+            told.RequestSent: self._count_sending,
+            told.AttemptEnded: self._count_attempt,
+            told.RequestRetried: lambda it: self._retries.labels(it.pool, it.upstream, it.fault or "none").inc(),
+            told.RequestBuried: lambda it: self._dead.labels(it.pool, it.reason).inc(),
+            told.SlotMissed: lambda it: self._missed.labels(it.pool, it.upstream).inc(),
+            told.LeaseLost: lambda it: self._lost.labels(it.pool).inc(),
+            told.AnswerLate: lambda it: self._late.labels(it.pool).inc(),
+            told.Leased: lambda it: self._leases.labels(it.pool).observe(it.took_s),
+            told.StoreTrouble: lambda it: self._trouble.labels(it.pool, it.loop).inc(),
+            told.DispatcherDraining: lambda _: self._draining.set(1),
+        }
+
+    def _count_sending(self, event: told.RequestSent) -> None:
+        if event.attempt == 1:
+            self._waits.labels(event.pool, event.lane).observe(event.queued_s)
 
     def _count_attempt(self, event: told.AttemptEnded) -> None:
         upstream = (event.pool, event.upstream)

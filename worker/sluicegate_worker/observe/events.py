@@ -93,6 +93,15 @@ class UpstreamUnlimited(Event, frozen=True, kw_only=True):
 # -- Redis -------------------------------------------------------------------------------------------------------------
 
 
+class Leased(Event, frozen=True, kw_only=True):
+    """Redis answered a lease; `took_s` is the whole round trip."""
+
+    SENTENCE = "pool {pool}: {count} leased in {took_s:.4f} s"
+    pool: str
+    count: int
+    took_s: float
+
+
 class StoreTrouble(Event, frozen=True, kw_only=True):
     """A loop could not do its part and tries again; the first time it is news."""
 
