@@ -206,7 +206,7 @@ async def test_a_restart_of_the_server_loses_nothing(
         await wait_until(lambda: len(upstream.arrivals) >= 10, "ten calls are in flight, and many wait")
         restarting.kill()
         gate.set()  # answers that were paid for come while nobody can write them down
-        await wait_until(lambda: "outcomes wait for Redis" in caplog.text, "the dispatcher cannot write")
+        await wait_until(lambda: "outcomes that wait for Redis" in caplog.text, "the dispatcher cannot write")
         restarting.start()
         replies = await asyncio.gather(*calls)
     assert {(reply.status, reply.attempts) for reply in replies} == {(200, 1)}
