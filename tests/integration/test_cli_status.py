@@ -20,7 +20,7 @@ AGENT = {"agent", "lane", "weight", "waiting", "in_flight", "oldest_s", "eta_s",
 DISPATCHER = {"id", "alive", "in_flight", "oldest_s", "version"}
 UPSTREAM = {
     "name", "provider", "limit", "paced", "actual", "factor", "pause_s", "pause_reason", "breaker", "breaker_reason",
-    "in_flight", "calls_60s", "status_429_60s", "utilisation_60s",
+    "in_flight", "calls_60s", "status_429_60s", "utilisation_60s", "left_24h",
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from sluicegate_worker.observe.snapshot import read_status
 from sluicegate_worker.roles import describe_roles
 from support.commands import CommandLine, assert_refused
 from support.leaks import assert_at_rest
+from support.scaling import AGENTS, ask, start_scaler
 from support.served_pool import PATH, POOL, apply_settings, make_settings, serve
 from support.stored import send
 from support.waiting import wait_until
@@ -164,6 +165,20 @@ OF_VIEWERS = [
 ]  # fmt: skip
 CASES = [(role, command) for role in ROLES for command in FORBIDDEN]
 CASES += [("producer-chat", command) for command in OF_PRODUCERS] + [("viewer", command) for command in OF_VIEWERS]
+
+
+async def test_a_viewer_is_all_that_a_scaler_needs(guarded: Guarded, served: asyncio.Event, tmp_path: Path) -> None:
+    with start_scaler(tmp_path, guarded.url_of("viewer")) as scaler:
+        async with ask(scaler.address) as keda:
+
+            async def sees() -> bool:
+                return await keda.read_health() == "SERVING"
+
+            await wait_until(sees, "it may read what it needs")
+            assert await keda.wants(AGENTS) == 975
+    async with Redis.from_url(guarded.url, protocol=2) as administrator:
+        denied = [entry for entry in await send(administrator, "ACL", "LOG") if b"client|setinfo" not in entry]
+        assert denied == []
 
 
 async def test_no_role_does_more_than_its_work(guarded: Guarded) -> None:

@@ -19,7 +19,10 @@ DOORS = ROOT / "tests" / "doors"
 ELSEWHERE = {"litellm": ROOT / "bench" / "requirements.txt"}  # the benchmark has pinned its proxy already
 NO_NETWORK = "needs a network for packages"
 PROGRAM_TIMEOUT_S = 60.0
-_UNREACHABLE = re.compile(r"connection broken by|Failed to establish a new connection|name resolution", re.IGNORECASE)
+_UNREACHABLE = re.compile(
+    r"connection broken by|Failed to establish a new connection|name resolution|ENOTFOUND|ECONNREFUSED|EAI_AGAIN",
+    re.IGNORECASE,
+)
 
 _found_no_network: list[str] = []
 
@@ -48,12 +51,30 @@ def _is_made(wanted: Path, place: Path) -> bool:
 def _make(wanted: Path, place: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True, capture_output=True)
     pip = (place / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "-r", wanted)
-    ended = subprocess.run(pip, check=False, capture_output=True, text=True)
+    _finish(subprocess.run(pip, check=False, capture_output=True, text=True), wanted, place)
+
+
+def _finish(ended: subprocess.CompletedProcess[str], wanted: Path, place: Path) -> None:
+    """Skips where nothing could be reached."""
     if ended.returncode and _UNREACHABLE.search(ended.stdout + ended.stderr):
         _found_no_network.append(place.name)
         pytest.skip(NO_NETWORK)
     assert ended.returncode == 0, ended.stderr
     (place / ".stamp").write_text(wanted.read_text())
+
+
+def prepare_node_modules(name: str) -> Path:
+    """The folder above `node_modules`, installed from its lock unless its stamp says that it is there."""
+    wanted, place = DOORS / "environments" / name / "package-lock.json", TARGET / name
+    place.mkdir(parents=True, exist_ok=True)
+    with (TARGET / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_made(wanted, place):
+            for file in wanted.parent.iterdir():
+                (place / file.name).write_text(file.read_text())
+            npm = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(place))
+            _finish(subprocess.run(npm, check=False, capture_output=True, text=True), wanted, place)
+    return place
 
 
 async def run_program(environment: str, *arguments: str) -> Any:

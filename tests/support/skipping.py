@@ -1,5 +1,6 @@
 """A pytest plugin: skipping a test that this machine could run is a failure."""
 
+import shutil
 import sys
 from collections.abc import Callable, Generator
 
@@ -13,6 +14,7 @@ EXCUSES: dict[str, Callable[[], bool]] = {
     "--server names one": lambda: embedded.find_binary.__module__ != embedded.__name__,
     "needs Linux": lambda: sys.platform != "linux",
     NO_NETWORK: is_without_network,
+    "needs Node.js with npm": lambda: shutil.which("npm") is None,
 }
 
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "pool": "The settings in force.",
     "doctor": "Whether all is well, and what to do where it is not.",
     "load": "Offer load and report what became of it.",
+    "scaler": "How many replicas: KEDA's external scaler, and the same as JSON.",
     "simulate-provider": "A provider with limits and faults, on this machine.",
 }
 

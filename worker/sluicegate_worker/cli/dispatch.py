@@ -109,16 +109,16 @@ async def _answer_probes(
 ) -> None:
     """With a connection of their own, so that a probe never waits behind what is busy."""
     from sluicegate.store import Store
-    from sluicegate_worker.observe.probes import CannotListen, Probes, serve_probes
+    from sluicegate_worker.observe.listening import CannotListen, serve_pages
+    from sluicegate_worker.observe.probes import Probes
 
     counters.open(
         dispatcher.version, {name: tuple(u.name for u in pool.upstreams) for name, pool in settings.pools.items()}
     )
     store = await stack.enter_async_context(Store(settings.redis_url))
     try:
-        port = await stack.enter_async_context(
-            serve_probes(Probes(dispatcher, counters, store, list(settings.pools)), *health)
-        )
+        pages = Probes(dispatcher, counters, store, list(settings.pools)).pages
+        port = await stack.enter_async_context(serve_pages(pages, *health, "--health-port or --health-host"))
     except CannotListen as error:
         fail(str(error), EXIT_USAGE)
     events.tell(ProbesAnswered(port=port))

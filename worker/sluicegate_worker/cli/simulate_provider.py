@@ -70,6 +70,7 @@ def command(
     """
     import uvloop
 
+    from sluicegate_worker.port_file import PortFileBroken
     from sluicegate_worker.simulator.behaviour import Behaviour, InvalidBehaviour, change_behaviour
     from sluicegate_worker.simulator.faults import parse_faults
     from sluicegate_worker.simulator.process import LogBroken, serve_until_signal
@@ -79,7 +80,7 @@ def command(
         behaviour = change_behaviour(Behaviour(), limits_and_latency | {"faults": parse_faults(faults)})
         provider = SimulatedProvider(behaviour, host=host, port=port, seed=seed, log=log)
         uvloop.run(serve_until_signal(provider, port_file, _print_json if as_json else _print_url))
-    except (InvalidBehaviour, CannotStart) as error:
+    except (InvalidBehaviour, CannotStart, PortFileBroken) as error:
         fail(str(error), EXIT_USAGE)
     except LogBroken as error:
         fail(str(error), EXIT_BAD_NEWS)

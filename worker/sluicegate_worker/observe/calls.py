@@ -1,4 +1,4 @@
-"""Calls of the last minute, from the cells of five seconds that the scripts keep for each upstream; pure."""
+"""Calls of the last minute and day, from the cells of time that the scripts keep for each upstream; pure."""
 
 import re
 from collections.abc import Iterable
@@ -9,6 +9,11 @@ WHOLE_CELLS = 12  # a minute
 ENOUGH_CALLS = 20
 _CELL = re.compile(rb"(\d+) (\d+) (\d+) (-?\d+) \d+ \d+\Z")
 _MINUTE_US = 60_000_000
+
+
+_HOUR = re.compile(rb"(\d+) (-?\d+) (-?\d+)\Z")
+_HOUR_US = 3_600_000_000
+_HOURS = 25  # the hour that a day began in counts as a whole, as `lua/include/tally.lua` has it
 
 
 class CallCounts(NamedTuple):
@@ -37,6 +42,17 @@ def count_calls(cells: Iterable[bytes], now_us: int) -> CallCounts:
     tokens_60s = sum(tokens[:-1]) + tokens[-1] * rest
     rpm = _rate_now(calls, passed_us, calls_60s)
     return CallCounts(round(calls_60s), round(refusals_60s), rpm, max(0.0, tokens_60s))
+
+
+def count_day(hours: Iterable[bytes], now_us: int) -> dict[str, int]:
+    """Calls (`rpd`) and tokens (`tpd`) of the last day. Each cell is '<hour> <calls> <tokens>'."""
+    current, used = now_us // _HOUR_US, {"rpd": 0, "tpd": 0}
+    for hour in hours:
+        match = _HOUR.match(hour)
+        if match and 0 <= current - int(match[1]) < _HOURS:
+            used["rpd"] += int(match[2])
+            used["tpd"] += int(match[3])
+    return used
 
 
 def _rate_now(calls: list[int], passed_us: int, calls_60s: float) -> float:

@@ -1,9 +1,7 @@
 """What Kubernetes and Prometheus ask a dispatcher by HTTP: /livez, /readyz and /metrics."""
 
 import asyncio
-import contextlib
-import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
@@ -18,21 +16,18 @@ from sluicegate_worker.observe.snapshot import read_status
 _PATIENCE_S = 2.0  # with Redis; a probe or a scrape that takes longer is given up by who made it
 
 
-class CannotListen(Exception):
-    """Its text says why, and the cure."""
-
-
 class Probes:
     """`/livez` is 200 while the event loop turns, also while it drains and while Redis is away: a restart would mend
     neither. `/readyz` is 200 while it serves and Redis answers, else 503. Both answer a line of text."""
 
     def __init__(self, dispatcher: Dispatcher, counters: Counters, store: Store, pools: Sequence[str]) -> None:
         self._dispatcher, self._counters, self._store, self._pools = dispatcher, counters, store, pools
+        self.pages = {"/livez": self._livez, "/readyz": self._readyz, "/metrics": self._metrics}
 
-    async def livez(self, _: web.Request) -> web.Response:
+    async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
-    async def readyz(self, _: web.Request) -> web.Response:
+    async def _readyz(self, _: web.Request) -> web.Response:
         if not self._dispatcher.is_serving:
             return web.Response(status=503, text="draining, or not yet serving\n")
         try:
@@ -42,7 +37,7 @@ class Probes:
             return web.Response(status=503, text="Redis does not answer\n")
         return web.Response(text="ok\n")
 
-    async def metrics(self, _: web.Request) -> web.Response:
+    async def _metrics(self, _: web.Request) -> web.Response:
         self._counters.measure(self._dispatcher.in_flight_by_pool, self._dispatcher.concurrency)
         text = _render(self._counters.registry) + _render((await self._look()).registry)
         return web.Response(text=text, headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
@@ -53,30 +48,6 @@ class Probes:
                 return Gauges(await read_status(self._store, self._pools, 0), await self._store.describe_servers())
         except (StoreUnavailable, TimeoutError):
             return Gauges(None, {})
-
-
-@contextlib.asynccontextmanager
-async def serve_probes(probes: Probes, host: str, port: int) -> AsyncIterator[int]:
-    """Listens while the block runs; gives the port, which is a free one for 0. Raises CannotListen."""
-    app = web.Application()
-    app.router.add_get("/livez", probes.livez)
-    app.router.add_get("/readyz", probes.readyz)
-    app.router.add_get("/metrics", probes.metrics)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    try:
-        await site.start()
-    except OSError as error:
-        await runner.cleanup()
-        raise CannotListen(
-            f"cannot listen on {host} port {port}: {os.strerror(error.errno) if error.errno else error}; "
-            "choose another --health-port or --health-host"
-        ) from None
-    try:
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
 
 
 def _render(registry: CollectorRegistry) -> str:

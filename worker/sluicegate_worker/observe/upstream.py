@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sluicegate_worker.observe.calls import CallCounts, count_calls
+from sluicegate_worker.observe.calls import CallCounts, count_calls, count_day
 from sluicegate_worker.policy_settings import UpstreamPolicy
 from sluicegate_worker.script_terms import Dimension, paced_rate
 
@@ -29,6 +29,7 @@ def describe_upstream(upstream: UpstreamPolicy, flat: Sequence[bytes], held: int
         "limit": _describe_limits(upstream, None),
         "paced": _describe_limits(upstream, factor),
         "actual": {"rpm": counts.rpm, "tpm": counts.tpm},
+        "left_24h": _describe_day(upstream, state, now_us),
         "factor": factor,
         "pause_s": pause_s,
         "pause_reason": _HELD if held else reason,
@@ -37,6 +38,13 @@ def describe_upstream(upstream: UpstreamPolicy, flat: Sequence[bytes], held: int
         "in_flight": int(state.get("in_flight", 0)),
         **_describe_counts(counts, upstream.rpm),
     }
+
+
+def _describe_day(upstream: UpstreamPolicy, state: State, now_us: int) -> dict[str, float]:
+    """What is left of the limits a day; only of those that there are."""
+    used = count_day((value for name, value in state.items() if name.startswith("hour:")), now_us)
+    limits = {"rpd": upstream.rpd, "tpd": upstream.tpd}
+    return {name: max(0.0, limit - used[name]) for name, limit in limits.items() if limit is not None}
 
 
 def describe_breaker(state: State, now_us: int) -> str:

@@ -2,12 +2,12 @@
 
 import asyncio
 import gc
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from sluicegate_worker.simulator.provider import CannotStart, SimulatedProvider
+from sluicegate_worker.port_file import port_file
+from sluicegate_worker.simulator.provider import SimulatedProvider
 
 
 class LogBroken(Exception):
@@ -15,9 +15,10 @@ class LogBroken(Exception):
 
 
 async def serve_until_signal(
-    provider: SimulatedProvider, port_file: Path | None, announce: Callable[[SimulatedProvider], None]
+    provider: SimulatedProvider, path: Path | None, announce: Callable[[SimulatedProvider], None]
 ) -> None:
-    """Calls `announce` once it listens. Raises CannotStart, or LogBroken as soon as the log cannot be written."""
+    """Calls `announce` once it listens. Raises CannotStart or PortFileBroken, or LogBroken as soon as the log cannot be
+    written."""
     loop = asyncio.get_running_loop()
     over = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -27,29 +28,9 @@ async def serve_until_signal(
     gc.collect()
     gc.freeze()
     async with provider:
-        if port_file is not None:
-            _write_whole(port_file, f"{provider.port}\n")
         provider.broken.add_done_callback(lambda _: over.set())
-        try:
+        with port_file(path, provider.port):
             announce(provider)
             await over.wait()
-        finally:
-            if port_file is not None:
-                _remove(port_file)
     if provider.broken.done():
         raise LogBroken(f"the log can no longer be written: {provider.broken.result().strerror}; stopped")
-
-
-# Whoever waits for the file must never read half a number.
-def _write_whole(path: Path, text: str) -> None:
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text)
-        beside.replace(path)
-    except OSError as error:
-        _remove(beside)
-        raise CannotStart(f"cannot write the port to {path}: {error.strerror}; give another --port-file") from None
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
