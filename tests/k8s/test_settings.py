@@ -10,13 +10,14 @@ import click
 import pytest
 import yaml
 
-from sluicegate_worker.cli import COMMANDS, group
+from sluicegate_worker.cli import COMMANDS
 from sluicegate_worker.roles import describe_roles
 from sluicegate_worker.scaler.demand import Dispatching
 from sluicegate_worker.scaler.wish import read_wish
 from sluicegate_worker.settings import Settings
 from sluicegate_worker.settings_environment import OTHERS
 from sluicegate_worker.settings_file import load_settings
+from support.command_parsing import parse
 from support.manifests import (
     K8S,
     OVERLAYS,
@@ -44,19 +45,6 @@ def our_containers(overlay: str) -> Iterator[tuple[Manifest, Manifest]]:
 
 def _is_ours(container: Manifest) -> bool:
     return str(container["image"]).rpartition("/")[2].startswith("sluicegate:")
-
-
-def parse(arguments: list[str]) -> click.Context:
-    """Through the real command line, up to where a command would run. Raises UsageError."""
-    context: click.Context = group.make_context("sluicegate", list(arguments))
-    command: click.Command = group
-    while isinstance(command, click.Group):
-        rest = [*context._protected_args, *context.args]  # noqa: SLF001  # click keeps the rest of the words there
-        name, found, rest = command.resolve_command(context, rest)
-        assert found is not None
-        command = found
-        context = command.make_context(name, rest, parent=context)
-    return context
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -91,9 +79,7 @@ def test_every_variable_is_one_of_ours(overlay: str) -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_settings_that_are_mounted_are_those_that_load(overlay: str, settings: Settings, tmp_path: Path) -> None:
-    [config] = [
-        one for one in of_kind(render(overlay), "ConfigMap") if one["metadata"]["name"].startswith("sluicegate")
-    ]
+    [config] = [one for one in of_kind(render(overlay), "ConfigMap") if "sluicegate.toml" in one["data"]]
     (tmp_path / "sluicegate.toml").write_text(config["data"]["sluicegate.toml"])
     assert load_settings(str(tmp_path / "sluicegate.toml"), {}) == settings
     for workload, container in our_containers(overlay):

@@ -8,12 +8,14 @@ import pytest
 
 from sluicegate_worker.demo import embedded
 from support.environments import NO_NETWORK, is_without_network
+from support.promtool import UNAVAILABLE, cannot_be_had
 
 # Reason of the skip → whether this machine really cannot run the test.
 EXCUSES: dict[str, Callable[[], bool]] = {
     "--server names one": lambda: embedded.find_binary.__module__ != embedded.__name__,
     "needs Linux": lambda: sys.platform != "linux",
     NO_NETWORK: is_without_network,
+    UNAVAILABLE: cannot_be_had,
     "needs Node.js with npm": lambda: shutil.which("npm") is None,
 }
 
