@@ -11,7 +11,8 @@ from sluicegate import AsyncProducer
 from sluicegate_worker.demo.embedded import EmbeddedServer, find_free_port
 from support.commands import CommandLine, assert_refused
 from support.pools import chat, make_settings
-from support.processes import start_dispatcher, write_settings
+from support.processes import launch_dispatcher, start_dispatcher, write_settings
+from support.proxy import Proxy
 from support.restarting import RestartingServer
 from support.served_pool import PATH, apply_settings
 from support.upstream import Upstream, answer, once
@@ -52,6 +53,20 @@ async def test_it_drains_under_load(
     ids = [arrival.headers["idempotency-key"] for arrival in upstream.arrivals]
     assert len(ids) == len(set(ids)) == 200
     assert "Traceback" not in first.words + second.words
+
+
+async def test_told_to_stop_before_it_serves_it_stops(upstream: Upstream, tmp_path: Path) -> None:
+    """As a pod is that is scaled away while it starts: nothing may be waited for in vain until SIGKILL."""
+    with RestartingServer() as server:
+        server.freeze()
+        async with Proxy(server.url) as proxy:
+            with launch_dispatcher(tmp_path, write_settings(proxy.url, upstream.base_url)) as dispatcher:
+                await wait_until(lambda: proxy.connected, "it asks the server")
+                dispatcher.process.terminate()
+                await wait_until(lambda: "draining" in dispatcher.words, "it has heard")
+                server.thaw()
+                assert await dispatcher.end() == 0, dispatcher.words
+                assert "Traceback" not in dispatcher.words
 
 
 async def test_draining_while_redis_is_away_is_no_disaster(upstream: Upstream, tmp_path: Path) -> None:

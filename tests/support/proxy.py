@@ -46,6 +46,11 @@ class Proxy:
     def url(self) -> str:
         return self._target._replace(netloc=f"127.0.0.1:{self._port}").geturl()
 
+    @property
+    def connected(self) -> int:
+        """How many connections there are."""
+        return len(self._links)
+
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self._port: int = self._server.sockets[0].getsockname()[1]

@@ -134,6 +134,7 @@ class PoolDispatcher:
         self._events = events
         self._store, self._keys = Store(redis_url), PoolKeys(pool)
         self._callers: dict[str, Caller] = {}
+        self._flights = Flights()
         self._concurrency = concurrency
         self._version = 0
         self._attempts: Attempts
@@ -147,7 +148,6 @@ class PoolDispatcher:
         if not self._store.durable:
             self._events.tell(StoreNotDurable(place=self._store.place))
         clock = StoreClock()
-        flights = Flights()
         repairs = Repairs(self._store, self._keys, self._events, self._notice_version)
         self._relayer = Relayer(self._store, self._keys, self._events)
         self._attempts = Attempts(
@@ -158,7 +158,7 @@ class PoolDispatcher:
             self._keys,
             self._name,
             clock,
-            flights,
+            self._flights,
             self._concurrency,
             tuple(targets),
             self._attempts.carry_out,
@@ -171,7 +171,7 @@ class PoolDispatcher:
             self._store,
             self._keys,
             self._name,
-            flights,
+            self._flights,
             self._relayer,
             lambda: self._attempts.policy.lease_s,
             self._events,
@@ -208,7 +208,7 @@ class PoolDispatcher:
 
     @property
     def in_flight(self) -> int:
-        return self._leaser.in_flight
+        return len(self._flights)
 
     def _make_target(self, upstream: Upstream) -> Target:
         caller: Caller
