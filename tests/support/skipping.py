@@ -7,15 +7,17 @@ from collections.abc import Callable, Generator
 import pytest
 
 from sluicegate_worker.demo import embedded
+from support import image, namespaces, promtool
 from support.environments import NO_NETWORK, is_without_network
-from support.promtool import UNAVAILABLE, cannot_be_had
 
 # Reason of the skip → whether this machine really cannot run the test.
 EXCUSES: dict[str, Callable[[], bool]] = {
     "--server names one": lambda: embedded.find_binary.__module__ != embedded.__name__,
     "needs Linux": lambda: sys.platform != "linux",
     NO_NETWORK: is_without_network,
-    UNAVAILABLE: cannot_be_had,
+    namespaces.UNAVAILABLE: namespaces.cannot_unshare,
+    promtool.UNAVAILABLE: promtool.cannot_be_had,
+    image.UNAVAILABLE: image.cannot_be_built,
     "needs Node.js with npm": lambda: shutil.which("npm") is None,
 }
 

@@ -1,10 +1,14 @@
 """The command `sluicegate`, or `python -m sluicegate_worker`: says what to install when click is missing."""
 
 import importlib.util
+import os
+import signal
 import sys
 
 
 def main() -> None:
+    if os.getpid() == 1:  # in a container: the kernel drops what the first process does not handle
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if importlib.util.find_spec("click") is None:
         print("sluicegate's commands need: pip install 'sluicegate[worker]'", file=sys.stderr)  # noqa: T201  # no click, no echo
         sys.exit(2)
