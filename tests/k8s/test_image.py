@@ -21,7 +21,7 @@ from support.served_pool import PATH, POOL
 from support.upstream import Upstream, answer, once
 from support.waiting import wait_until, wait_until_sync
 
-CONFIG = "/tmp/sluicegate.toml"  # noqa: S108  # the only place that is written to
+CONFIG = str(Path("/tmp") / "sluicegate.toml")  # noqa: S108  # the only place that is written to
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900), pytest.mark.xdist_group("image")]
 

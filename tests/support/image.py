@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -130,9 +131,10 @@ def _make_base() -> None:
 def _pip_of_this_machine() -> list[str]:
     """Where packages come from is a setting of the machine that builds, and no part of the image."""
     listed = _run(sys.executable, "-m", "pip", "config", "list")
-    wanted = ("index-url", "timeout", "trusted-host", "proxy")
-    lines = [line.split(".", 1)[1].replace("'", "") for line in listed.splitlines() if "." in line]
-    settings = [line for line in lines if line.split("=")[0] in wanted]
+    named = [line.split(".", 1)[1].replace("'", "") for line in listed.splitlines() if "." in line]
+    settings = [
+        line for line in named if re.match(r"https?:|\d+$", line.split("=", 1)[1])
+    ]  # addresses and times; no files
     file = _PLACE / "pip.conf"
     file.write_text("\n".join(["[global]", f"cert = {_CERTIFICATES}", *settings]) + "\n")
     return ["--volume", f"{_CERTIFICATES}:{_CERTIFICATES}:ro", "--volume", f"{file}:/etc/pip.conf:ro"]
