@@ -28,6 +28,8 @@ class Connections:
             async with asyncio.timeout(self._timeout_s):
                 if connection.is_connected and await connection.can_read():  # closed by the server, or out of step
                     await connection.disconnect()
+                if not connection.is_connected:  # where sentinels watch, this asks for the primary of now
+                    await connection.connect()
                 await connection.send_command(*command)
                 answer = await connection.read_response()
         except TimeoutError:
@@ -45,6 +47,7 @@ class Connections:
         for connection in self._made:
             with suppress(RedisError, OSError):
                 await connection.disconnect()
+        await self._pool.aclose()
 
     def _make(self) -> Any:
         connection: Any = self._pool.make_connection()  # type: ignore[no-untyped-call]  # its own types leave it out

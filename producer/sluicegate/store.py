@@ -6,12 +6,10 @@ decides what may be repeated. Blocking reads have a client of their own, so that
 """
 
 import asyncio
-import re
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -28,12 +26,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sluicegate.connections import Connections
 from sluicegate.errors import InvalidRequest, StoreUnavailable
-from sluicegate.packing import with_fast_packing
+from sluicegate.servers import CONNECT_TIMEOUT_S, make_pool, place_of
 
 VERSIONS_NEEDED = "Redis 7.0 or Valkey 8.0"
 BLOCK_S_MAX = 5.0
 _REPLY_TIMEOUT_S = 10.0
-_CONNECT_TIMEOUT_S = 3.0
 _COMMAND_CONNECTIONS = 8  # more than a dispatcher has verbs: one that hangs must not hold up the renewal of its leases
 _WAITING_CONNECTIONS = 64  # one for each pool that is waited on, made when it is needed
 
@@ -49,14 +46,14 @@ class Store:
     def __init__(self, url: str, *, check: bool = True) -> None:
         self.url = url
         self._check = check
-        self.place = _place_of(url)
+        self.place = place_of(url)
         self.durable = True
         self._commands: Client | None = None
         self._waiting: Client | None = None
         self._free = asyncio.Semaphore(_COMMAND_CONNECTIONS)  # the cluster client refuses where a pool would wait
 
     async def __aenter__(self) -> Self:
-        probe = Redis.from_pool(_pool(self.url, _REPLY_TIMEOUT_S))
+        probe = Redis.from_pool(make_pool(self.url, _REPLY_TIMEOUT_S))
         try:
             server = await self._guard(probe.info())
         finally:
@@ -158,7 +155,7 @@ def _opened(client: Client | None) -> Client:
 
 def _client(url: str, cluster: bool, connections: int) -> Client:
     if not cluster:
-        return Connections(_pool(url, None), _REPLY_TIMEOUT_S)
+        return Connections(make_pool(url, None), _REPLY_TIMEOUT_S)
     return RedisCluster.from_url(
         url,
         max_connections=connections + 4,
@@ -166,33 +163,5 @@ def _client(url: str, cluster: bool, connections: int) -> Client:
         retry=Retry(NoBackoff(), 0),
         protocol=2,
         socket_timeout=_REPLY_TIMEOUT_S,
-        socket_connect_timeout=_CONNECT_TIMEOUT_S,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
     )
-
-
-def _pool(url: str, reply_timeout_s: float | None) -> ConnectionPool:
-    """None where somebody else looks at the clock."""
-    try:
-        pool = ConnectionPool.from_url(
-            url,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-            socket_timeout=reply_timeout_s,
-            socket_connect_timeout=_CONNECT_TIMEOUT_S,
-            health_check_interval=20,
-        )
-        pool.make_connection()  # type: ignore[no-untyped-call]  # not opened: it refuses options that it does not know
-    except (ValueError, TypeError) as error:
-        raise InvalidRequest(f"the Redis URL {_place_of(url)} is not usable: {error}") from error
-    pool.connection_class = with_fast_packing(pool.connection_class)
-    return pool
-
-
-def _place_of(url: str) -> str:
-    """The server's address without user and password, fit for a message."""
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rsplit("@", 1)[-1]
-    except ValueError:
-        host = ""
-    return f"{parts.scheme}://{host}{parts.path}" if host else re.sub(r"//.*@", "//", url)

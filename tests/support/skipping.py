@@ -16,6 +16,7 @@ EXCUSES: dict[str, Callable[[], bool]] = {
     "needs Linux": lambda: sys.platform != "linux",
     NO_NETWORK: is_without_network,
     namespaces.UNAVAILABLE: namespaces.cannot_unshare,
+    "needs openssl": lambda: shutil.which("openssl") is None,
     promtool.UNAVAILABLE: promtool.cannot_be_had,
     image.UNAVAILABLE: image.cannot_be_built,
     "needs Node.js with npm": lambda: shutil.which("npm") is None,
