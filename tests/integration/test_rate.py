@@ -14,9 +14,9 @@ import pytest
 
 from sluicegate import AsyncProducer
 from sluicegate_worker.demo.measures import Interval, count_busiest, index_fairness, measure_utilisation
-from sluicegate_worker.simulator.log import Record
 from support.pools import chat
 from support.processes import Process, Simulator, start_dispatcher, start_simulator, write_settings
+from support.provider_rate import assert_never_above
 from support.served_pool import PATH, POOL
 from support.waiting import make_alarm, wait_until
 
@@ -65,15 +65,6 @@ async def keep_busy(world: World, seconds: float, agents: int) -> Interval:
         asked = sum(await asyncio.gather(*asking))
     await wait_until(lambda: len(world.simulator.calls()) == asked, "all calls are in the log")
     return began_at, ends_at
-
-
-def assert_never_above(calls: list[Record], rpm: int) -> None:
-    times = [call.t for call in calls]
-    assert {call.status for call in calls} == {200}
-    assert len({call.id for call in calls}) == len(calls)
-    assert count_busiest(times, 1.0) <= rpm // 60 + 1
-    assert count_busiest(times, 10.0) <= rpm // 6
-    assert count_busiest(times, 60.0) <= rpm
 
 
 @pytest.mark.parametrize("dispatchers", [1, 4])
