@@ -54,12 +54,16 @@ async def autoscale(
     return moments
 
 
-def count_turns(replicas: Sequence[tuple[float, int]]) -> int:
-    """The most changes of direction, from more to fewer or back, in any hour; `replicas` are times and counts."""
-    turns, direction = [], 0
-    for (_, before), (at_s, after) in pairwise(replicas):
-        towards = (after > before) - (after < before)
-        if towards and towards == -direction:
-            turns.append(at_s)
-        direction = towards or direction
-    return count_busiest(turns, HOUR_S) if turns else 0
+def list_changes(moments: Sequence[Moment]) -> list[tuple[float, int]]:
+    """When there were how many replicas, from then on."""
+    changes = [(moments[0].at_s, moments[0].replicas)]
+    changes += [
+        (after.at_s, after.replicas) for before, after in pairwise(moments) if before.replicas != after.replicas
+    ]
+    return changes
+
+
+def count_turns(changes: Sequence[tuple[float, int]]) -> int:
+    """How often in any hour at most it goes up after it went down, or down after up."""
+    steps = [(at_s, after > before) for (_, before), (at_s, after) in pairwise(changes)]
+    return count_busiest((at_s for (_, before), (at_s, after) in pairwise(steps) if before != after), HOUR_S)
