@@ -37,7 +37,7 @@ def test_everything_can_be_said_beside_what_keda_keeps_for_itself() -> None:
         (DISPATCHERS | {"zzz\x1b[2J": "5"}, "'zzz\\x1b[2J' is no parameter"),
         (DISPATCHERS | {"concurrency": "many"}, "concurrency must be a whole number from 1 to 10_000"),
         (DISPATCHERS | {"concurrency": "0"}, "concurrency must be a whole number"),
-        (DISPATCHERS | {"drainSeconds": "nan"}, "drainSeconds must be a number from 1 to 86_400"),
+        (DISPATCHERS | {"drainSeconds": "nan"}, "drainSeconds must be a number from 0.001 to 86_400"),
         (DISPATCHERS | {"min": "5", "max": "4"}, "max must be at least min, which is 5"),
         ({"pool": "chat", "signal": "agents"}, "rpmPerAgent or tpmPerAgent must say what one agent needs"),
         (AGENTS | {"direction": "up"}, "direction must be remaining or used"),

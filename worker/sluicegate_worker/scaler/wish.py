@@ -60,7 +60,7 @@ def read_wish(parameters: Mapping[str, str]) -> Wish:
 def _read_dispatching(parameters: Mapping[str, str]) -> Dispatching:
     named = {
         "concurrency": _number(parameters, "concurrency", 1, 10_000, int),
-        "drain_s": _number(parameters, "drainSeconds", 1, 86_400),
+        "drain_s": _number(parameters, "drainSeconds", 0.001, 86_400),
     }
     return Dispatching(**_given(named))
 
@@ -69,7 +69,7 @@ def _read_agenting(parameters: Mapping[str, str]) -> Agenting:
     named = {
         "rpm": _number(parameters, "rpmPerAgent", 0.001, 1e9),
         "tpm": _number(parameters, "tpmPerAgent", 0.001, 1e12),
-        "drain_s": _number(parameters, "drainSeconds", 1, 86_400),
+        "drain_s": _number(parameters, "drainSeconds", 0.001, 86_400),
         "rise_s": _number(parameters, "riseSeconds", 0, RISE_S_MAX),
     }
     if named["rpm"] is None and named["tpm"] is None:
