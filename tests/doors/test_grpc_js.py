@@ -13,7 +13,6 @@ from support.environments import DOORS, prepare_node_modules
 from support.scaling import DISPATCHERS, ask, start_scaler
 from support.served_pool import PATH, POOL, apply_settings, make_settings
 from support.source_tree import ROOT
-from support.waiting import wait_until
 
 PROTO = ROOT / "tests" / "support" / "scaler_contract.proto"
 
@@ -25,11 +24,7 @@ async def test_another_client_understands_every_answer(redis_url: str, tmp_path:
     await apply_settings(make_settings(redis_url, rpm=600))
     with start_scaler(tmp_path, redis_url) as scaler:
         async with ask(scaler.address) as keda, AsyncProducer(redis_url, pool=POOL, agent="ann") as producer:
-
-            async def sees() -> bool:
-                return await keda.read_health() == "SERVING"
-
-            await wait_until(sees, "the scaler has looked")
+            await keda.comes_to("SERVING")
             program = (
                 DOORS / "programs" / "scaler_client.mjs",
                 modules,

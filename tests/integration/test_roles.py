@@ -170,11 +170,7 @@ CASES += [("producer-chat", command) for command in OF_PRODUCERS] + [("viewer", 
 async def test_a_viewer_is_all_that_a_scaler_needs(guarded: Guarded, served: asyncio.Event, tmp_path: Path) -> None:
     with start_scaler(tmp_path, guarded.url_of("viewer")) as scaler:
         async with ask(scaler.address) as keda:
-
-            async def sees() -> bool:
-                return await keda.read_health() == "SERVING"
-
-            await wait_until(sees, "it may read what it needs")
+            await keda.comes_to("SERVING")
             assert await keda.wants(AGENTS) == 975
     async with Redis.from_url(guarded.url, protocol=2) as administrator:
         denied = [entry for entry in await send(administrator, "ACL", "LOG") if b"client|setinfo" not in entry]

@@ -13,7 +13,7 @@ from aiohttp import ClientSession
 from sluicegate import AsyncProducer
 from support.commands import CommandLine, assert_refused
 from support.restarting import RestartingServer
-from support.scaling import AGENTS, DISPATCHERS, Keda, Scaler, ask, start_scaler
+from support.scaling import AGENTS, DISPATCHERS, Scaler, ScalerClient, ask, start_scaler
 from support.served_pool import PATH, POOL, apply_settings, make_settings, serve
 from support.waiting import wait_until
 
@@ -26,24 +26,20 @@ async def scaler(redis_url: str, tmp_path: Path) -> AsyncIterator[Scaler]:
 
 
 @pytest.fixture
-async def keda(scaler: Scaler) -> AsyncIterator[Keda]:
+async def keda(scaler: Scaler) -> AsyncIterator[ScalerClient]:
     async with ask(scaler.address) as asking:
-
-        async def sees() -> bool:
-            return await asking.read_health() == "SERVING"
-
-        await wait_until(sees, "the scaler has looked")
+        await asking.comes_to("SERVING")
         yield asking
 
 
-async def wants(keda: Keda, metadata: dict[str, str], number: int) -> None:
+async def wants(keda: ScalerClient, metadata: dict[str, str], number: int) -> None:
     async def is_so() -> bool:
         return await keda.wants(metadata) == number
 
     await wait_until(is_so, f"{metadata['signal']}: {number}")
 
 
-async def test_every_question_has_its_answer(redis_url: str, keda: Keda) -> None:
+async def test_every_question_has_its_answer(redis_url: str, keda: ScalerClient) -> None:
     spec = await keda.get_metric_spec(DISPATCHERS)
     assert (spec.metricName, spec.targetSize, spec.targetSizeFloat) == ("sluicegate-chat-dispatchers", 1, 1.0)
     assert await keda.wants(DISPATCHERS) == 0
@@ -60,7 +56,7 @@ async def test_every_question_has_its_answer(redis_url: str, keda: Keda) -> None
             await ticket.cancel()
 
 
-async def test_dispatchers_follow_the_calls_in_flight(redis_url: str, keda: Keda) -> None:
+async def test_dispatchers_follow_the_calls_in_flight(redis_url: str, keda: ScalerClient) -> None:
     """Twelve calls that do not end, two in a dispatcher: the bucket feeds ten a second, so what lasts wants more."""
     async with (
         serve(make_settings(redis_url, rpm=600)) as gate,
@@ -78,7 +74,7 @@ async def test_dispatchers_follow_the_calls_in_flight(redis_url: str, keda: Keda
         await wants(keda, DISPATCHERS, 0)
 
 
-async def test_agents_follow_the_quota(sluicegate: CommandLine, redis_url: str, keda: Keda) -> None:
+async def test_agents_follow_the_quota(sluicegate: CommandLine, redis_url: str, keda: ScalerClient) -> None:
     """585 of 600 a minute are paced, six an agent; a halved limit halves them at the next look, a doubled one later."""
     await wants(keda, AGENTS, 97)
     assert await keda.is_active(AGENTS) is True
@@ -95,7 +91,7 @@ async def test_agents_follow_the_quota(sluicegate: CommandLine, redis_url: str, 
         await ticket.cancel()
 
 
-async def test_what_changes_is_pushed(redis_url: str, keda: Keda) -> None:
+async def test_what_changes_is_pushed(redis_url: str, keda: ScalerClient) -> None:
     async with (
         AsyncProducer(redis_url, pool=POOL, agent="ann") as producer,
         aclosing(keda.stream_is_active(DISPATCHERS)) as pushed,
@@ -118,7 +114,7 @@ async def test_what_changes_is_pushed(redis_url: str, keda: Keda) -> None:
     ],
 )
 async def test_a_wrong_question_is_refused_with_the_cure(
-    keda: Keda, changes: dict[str, str], name: str | None, code: str, words: str
+    keda: ScalerClient, changes: dict[str, str], name: str | None, code: str, words: str
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await keda.get_metrics(DISPATCHERS | changes, name)
@@ -144,7 +140,7 @@ async def test_without_redis_it_says_so_and_never_zero(tmp_path: Path, http: Cli
         await apply_settings(make_settings(server.url, rpm=600))
         with start_scaler(tmp_path, server.url) as started:
             async with ask(started.address) as keda:
-                await _comes_to(keda, "SERVING")
+                await keda.comes_to("SERVING")
                 assert await keda.wants(AGENTS) == 97
                 async with aclosing(keda.stream_is_active(AGENTS)) as pushed:
                     assert await anext(pushed) is True
@@ -152,7 +148,7 @@ async def test_without_redis_it_says_so_and_never_zero(tmp_path: Path, http: Cli
                     with pytest.raises(grpc.aio.AioRpcError) as ended:
                         await anext(pushed)
                 assert ended.value.code() == grpc.StatusCode.UNAVAILABLE
-                await _comes_to(keda, "NOT_SERVING")
+                await keda.comes_to("NOT_SERVING")
                 for question in (keda.is_active, keda.get_metrics, keda.get_metric_spec):
                     with pytest.raises(grpc.aio.AioRpcError) as refused:
                         await question(AGENTS)
@@ -161,7 +157,7 @@ async def test_without_redis_it_says_so_and_never_zero(tmp_path: Path, http: Cli
                 assert (await _read(http, started, "/readyz"))[0] == 503
                 assert (await _read(http, started, "/scale?pool=chat&signal=dispatchers"))[0] == 503
                 server.start()
-                await _comes_to(keda, "SERVING")
+                await keda.comes_to("SERVING")
                 assert await keda.wants(AGENTS) == 97
             text = (await _read(http, started, "/metrics"))[1]
             assert 'sluicegate_scaler_calls_total{code="UNAVAILABLE",method="GetMetrics"} 1.0' in text
@@ -177,12 +173,12 @@ async def test_it_starts_while_redis_is_away(tmp_path: Path) -> None:
         server.kill()
         with start_scaler(tmp_path, server.url) as started:
             async with ask(started.address) as keda:
-                await _comes_to(keda, "NOT_SERVING")
+                await keda.comes_to("NOT_SERVING")
                 server.start()
-                await _comes_to(keda, "SERVING")
+                await keda.comes_to("SERVING")
 
 
-async def test_by_http_it_says_the_same(http: ClientSession, scaler: Scaler, keda: Keda) -> None:
+async def test_by_http_it_says_the_same(http: ClientSession, scaler: Scaler, keda: ScalerClient) -> None:
     async def get(query: str) -> tuple[int, Any]:
         async with http.get(f"http://127.0.0.1:{scaler.http_port}/scale?{query}") as response:
             return response.status, await response.json()
@@ -196,10 +192,10 @@ async def test_by_http_it_says_the_same(http: ClientSession, scaler: Scaler, ked
     assert (status, said) == (400, {"schema": 1, "error": "signal must be dispatchers or agents"})
 
 
-async def test_two_of_them_agree(scaler: Scaler, keda: Keda, redis_url: str, tmp_path: Path) -> None:
+async def test_two_of_them_agree(scaler: Scaler, keda: ScalerClient, redis_url: str, tmp_path: Path) -> None:
     with start_scaler(tmp_path, redis_url) as other:
         async with ask(other.address) as second:
-            await _comes_to(second, "SERVING")
+            await second.comes_to("SERVING")
             assert await second.wants(AGENTS) == await keda.wants(AGENTS)
 
 
@@ -211,13 +207,6 @@ async def test_wrong_flags_are_sentences(sluicegate: CommandLine, scaler: Scaler
     assert_refused(await sluicegate("scaler", "--tls-cert", gone, "--tls-key", gone), f"cannot read {gone}")
     no_store = await sluicegate("scaler", "--host", "127.0.0.1", "--port", "0", "--redis-url", "http://x")
     assert (no_store.code, "http://x is not usable" in no_store.err) == (2, True)
-
-
-async def _comes_to(keda: Keda, health: str) -> None:
-    async def is_so() -> bool:
-        return await keda.read_health() == health
-
-    await wait_until(is_so, f"the scaler is {health}")
 
 
 async def _read(http: ClientSession, scaler: Scaler, path: str) -> tuple[int, str]:

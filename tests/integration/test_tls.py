@@ -14,7 +14,6 @@ from sluicegate.store import Store
 from support.certificates import Certificate, make_certificate
 from support.scaling import AGENTS, ask, start_scaler
 from support.served_pool import PATH, POOL, apply_settings, make_settings, serve
-from support.waiting import wait_until
 
 
 @contextlib.asynccontextmanager
@@ -69,11 +68,7 @@ async def test_the_scaler_answers_only_clients_of_its_ca(
     own = ("--tls-cert", str(certificate.certificate), "--tls-key", str(certificate.key))
     with start_scaler(tmp_path, redis_url, *own, "--tls-client-ca", str(client.certificate)) as scaler:
         async with ask(scaler.address, _credentials(certificate, client)) as keda:
-
-            async def sees() -> bool:
-                return await keda.read_health() == "SERVING"
-
-            await wait_until(sees, "the scaler has looked")
+            await keda.comes_to("SERVING")
             assert await keda.wants(AGENTS) == 97
         for credentials in (_credentials(certificate, stranger), _credentials(certificate, None), None):
             async with ask(scaler.address, credentials) as keda:

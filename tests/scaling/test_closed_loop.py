@@ -8,10 +8,9 @@ import pytest
 from support.autoscaling import Moment, autoscale, count_turns, list_changes
 from support.generated_traffic import DAY_S, HOUR_S, SPIKE, draw_day, find_hour
 from support.keda import Keda
-from support.processes import start_scaler
 from support.scaled_object import read_dispatchers
 from support.scaled_world import ScaledWorld, Shape, start_scaled_world
-from support.scaler_client import ScalerClient
+from support.scaling import ask, start_scaler
 
 pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("at_rest")]
 
@@ -23,9 +22,16 @@ async def scale_under_load(world: ScaledWorld, offsets_s: Sequence[float], speed
     """Until all are answered; periods, windows and the time in which a backlog is to go are `speed` times as short."""
     metadata = {"concurrency": str(world.shape.concurrency), "drainSeconds": f"{30 / speed:g}"}
     keda = Keda(read_dispatchers(MOST, metadata))
-    with start_scaler(world.directory, world.redis_url) as address, world.offer(offsets_s, speed) as load:
-        async with ScalerClient(address, keda.scaled.metadata) as scaler:
-            moments = await autoscale(keda, world.deployment, scaler.ask, speed, lambda: load.code is not None)
+    with start_scaler(world.directory, world.redis_url) as started, world.offer(offsets_s, speed) as load:
+        async with ask(started.address) as scaler:
+            await scaler.comes_to("SERVING")
+            moments = await autoscale(
+                keda,
+                world.deployment,
+                lambda: scaler.poll(keda.scaled.metadata),
+                speed,
+                lambda: load.code is not None,
+            )
         assert await load.end() == 0, load.words
     await world.deployment.settle()
     await world.assert_all_answered(len(offsets_s))
@@ -41,8 +47,8 @@ def find_most(moments: Sequence[Moment], from_s: float, until_s: float) -> int:
 
 
 async def test_up_with_the_load_and_down_again(redis_url: str, tmp_path: Path) -> None:
-    """Five quiet minutes, five busy ones and twenty quiet ones, sixty times as fast: half a minute. The scaler is not as
-    fast: its rate is that of five seconds or more, so five minutes and more of these."""
+    """Five quiet minutes, five busy ones and twenty quiet ones, sixty times as fast: half a minute. The scaler is not
+    as fast: its rate is that of five seconds or more, so five minutes and more of these."""
     shape = Shape(rpm=2_400, call_s=0.5, concurrency=4)
     busy = [300 + row * 300 / 175 for row in range(175)]  # 35 a second
     quiet = [row * 15.0 for row in range(120)]

@@ -113,17 +113,6 @@ def start_simulator(directory: Path, rpm: int, *arguments: str) -> Iterator[Simu
         yield Simulator(int(port_file.read_text()), log)
 
 
-@contextmanager
-def start_scaler(directory: Path, redis_url: str, *arguments: str) -> Iterator[str]:
-    """Gives the address at which it answers."""
-    port_file = directory / "scaler.port"
-    options = ("--redis-url", redis_url, "--host", "127.0.0.1", "--port", "0", "--port-file", str(port_file))
-    with start_sluicegate(directory, "scaler", *options, *arguments) as process:
-        wait_until_sync(lambda: port_file.exists() or process.code is not None, "the scaler listens")
-        assert process.code is None, process.words
-        yield f"127.0.0.1:{port_file.read_text().split()[0]}"
-
-
 def _read_record(line: bytes) -> Record:
     return Record(**json.loads(line))
 

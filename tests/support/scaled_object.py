@@ -1,49 +1,18 @@
 """How the manifests scale dispatchers: their ScaledObject, read into what the simulated KEDA and HPA follow."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from support.hpa import DOWN, UP, Behaviour, Policy, Rules
 from support.keda import Fallback, ScaledObject
-
-# What k8s/components/keda-dispatchers is to say.
-DISPATCHERS = """
-spec:
-  minReplicaCount: 2
-  maxReplicaCount: 20
-  pollingInterval: 10
-  fallback: {failureThreshold: 3, replicas: 4, behavior: currentReplicasIfHigher}
-  advanced:
-    horizontalPodAutoscalerConfig:
-      behavior:
-        scaleUp:
-          stabilizationWindowSeconds: 0
-          selectPolicy: Max
-          policies:
-            - {type: Percent, value: 100, periodSeconds: 15}
-            - {type: Pods, value: 4, periodSeconds: 15}
-        scaleDown:
-          stabilizationWindowSeconds: 300
-          policies:
-            - {type: Pods, value: 1, periodSeconds: 60}
-  triggers:
-    - type: external
-      useCachedMetrics: true
-      metricType: AverageValue
-      metadata:
-        scalerAddress: scaler:6000
-        pool: chat
-        signal: dispatchers
-        concurrency: "200"
-        drainSeconds: "30"
-"""
+from support.manifests import of_kind, render
 
 
 def read_dispatchers(most: int, metadata: Mapping[str, str]) -> ScaledObject:
-    """That of the manifests, with another most of replicas and some of the trigger's metadata replaced."""
-    document = yaml.safe_load(DISPATCHERS)
+    """That of the overlay for production, with another most of replicas and some of the trigger's metadata replaced."""
+    [found] = [one for one in of_kind(render("prod"), "ScaledObject") if one["metadata"]["name"] == "dispatcher"]
+    document = copy.deepcopy(found)
     document["spec"]["maxReplicaCount"] = most
     document["spec"]["triggers"][0]["metadata"] |= metadata
     return read_scaled_object(document)

@@ -9,8 +9,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sluicegate_worker.scaler import contract
+from support.keda import Answer
 from support.processes import Process, start_sluicegate
-from support.waiting import wait_until_sync
+from support.waiting import wait_until, wait_until_sync
 
 DISPATCHERS = {"scalerAddress": "scaler:6000", "pool": "chat", "signal": "dispatchers", "concurrency": "2"}
 AGENTS = {"scalerAddress": "scaler:6000", "pool": "chat", "signal": "agents", "rpmPerAgent": "6", "riseSeconds": "2"}
@@ -43,7 +44,7 @@ def start_scaler(directory: Path, redis_url: str, *arguments: str) -> Iterator[S
         yield Scaler(process, port, http_port)
 
 
-class Keda:
+class ScalerClient:
     """Asks as KEDA does."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
@@ -66,6 +67,17 @@ class Keda:
     async def wants(self, metadata: Mapping[str, str]) -> int:
         return int((await self.get_metrics(metadata)).metricValue)
 
+    async def poll(self, metadata: Mapping[str, str]) -> Answer | None:
+        """As KEDA does at each poll; None where the scaler cannot tell. The float counts if it is more than 0."""
+        try:
+            value = await self.get_metrics(metadata)
+            active = await self.is_active(metadata)
+        except grpc.aio.AioRpcError as error:
+            if error.code() == grpc.StatusCode.UNAVAILABLE:
+                return None
+            raise
+        return Answer(active, value.metricValueFloat if value.metricValueFloat > 0 else value.metricValue)
+
     async def stream_is_active(self, metadata: Mapping[str, str]) -> AsyncGenerator[bool]:
         method = self._channel.unary_stream(_path("StreamIsActive"), _write, contract.IsActiveResponse.FromString)
         async for answer in method(refer(metadata)):
@@ -75,19 +87,25 @@ class Keda:
         answer = await self._health.Check(health_pb2.HealthCheckRequest(service=service))
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
+    async def comes_to(self, health: str) -> None:
+        async def is_so() -> bool:
+            return await self.read_health() == health
+
+        await wait_until(is_so, f"the scaler is {health}")
+
     async def _call(self, method: str, request: Any, answers: Any) -> Any:
         return await self._channel.unary_unary(_path(method), _write, answers.FromString)(request, timeout=5)
 
 
 @asynccontextmanager
-async def ask(address: str, credentials: grpc.ChannelCredentials | None = None) -> AsyncIterator[Keda]:
+async def ask(address: str, credentials: grpc.ChannelCredentials | None = None) -> AsyncIterator[ScalerClient]:
     channel = (
         grpc.aio.secure_channel(address, credentials, options=_ROUND_ROBIN)
         if credentials
         else grpc.aio.insecure_channel(address, options=_ROUND_ROBIN)
     )
     async with channel:
-        yield Keda(channel)
+        yield ScalerClient(channel)
 
 
 def refer(metadata: Mapping[str, str]) -> Any:
