@@ -92,12 +92,12 @@ class Lookout:
     def sees(self) -> bool:
         return time.monotonic() - self._seen_at <= FRESH_S
 
-    def answer(self, wish: Wish) -> int:
-        """How many replicas. Raises NotSeen, never a guess: 0 would scale everything away. Raises InvalidWish where
-        nothing bounds the answer."""
+    def answer(self, wish: Wish) -> float:
+        """How many replicas, to be rounded up. Raises NotSeen, never a guess: 0 would scale everything away. Raises
+        InvalidWish where nothing bounds the answer."""
         past = self._past_of(wish.pool)
         now = time.monotonic()
-        wanted: int | None
+        wanted: float | None
         if isinstance(wish.terms, Agenting):
             wanted = want_agents(past.since(now - wish.terms.rise_s), wish.terms)
         else:
