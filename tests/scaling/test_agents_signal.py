@@ -9,7 +9,7 @@ from support.scaled_world import Shape, start_scaled_world
 from support.scaling import AGENTS, ask, start_scaler
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("at_rest")]
+pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.usefixtures("at_rest")]
 
 WITHIN_S = 60.0
 

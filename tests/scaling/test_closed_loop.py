@@ -12,7 +12,7 @@ from support.scaled_object import read_dispatchers
 from support.scaled_world import ScaledWorld, Shape, start_scaled_world
 from support.scaling import ask, start_scaler
 
-pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("at_rest")]
+pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(400), pytest.mark.usefixtures("at_rest")]
 
 MOST = 6
 TURNS_AN_HOUR = 4
@@ -59,8 +59,6 @@ async def test_up_with_the_load_and_down_again(redis_url: str, tmp_path: Path) -
     assert moments[-1].replicas == 2
 
 
-@pytest.mark.full
-@pytest.mark.timeout(400)
 async def test_a_day_in_four_minutes(redis_url: str, tmp_path: Path) -> None:
     """The day's load comes in two hours of the HPA's, and those thirty times as fast."""
     shape = Shape(rpm=2_400, call_s=0.5, concurrency=4)
@@ -73,8 +71,6 @@ async def test_a_day_in_four_minutes(redis_url: str, tmp_path: Path) -> None:
     assert moments[-1].replicas <= 3
 
 
-@pytest.mark.full
-@pytest.mark.timeout(400)
 async def test_an_hour_of_traffic_in_three_minutes(redis_url: str, tmp_path: Path) -> None:
     """All 8,819 requests of a recorded hour, or of one like it."""
     shape = Shape(rpm=6_000, call_s=0.3, concurrency=5)
