@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from redis import Redis
-from redis.exceptions import RedisError
 
 from sluicegate_worker.demo.children import spawn, stop
 from sluicegate_worker.demo.embedded import HOST, find_binary, find_free_port
@@ -18,32 +17,44 @@ from support.waiting import wait_until_sync
 SERVICE = "sluice"
 DOWN_AFTER_MS = 1_000
 _SLOTS = 16_384
+_PORTS_TRIED = 10
 
 
 class Node:
     """A server of several, or a sentinel."""
 
     def __init__(self, directory: Path, *options: str, sentinel: bool = False) -> None:
-        self.port = find_free_port()
-        self.place = directory / str(self.port)
-        self.place.mkdir()
-        self._options, self._sentinel = options, sentinel
-        self.start()
+        self._options, self._sentinel, self._is_up = options, sentinel, False
+        for _ in range(_PORTS_TRIED):
+            self.port = find_free_port()
+            self.place = directory / str(self.port)
+            self.place.mkdir()
+            if self._start():
+                return
+        raise AssertionError(f"every port was taken; the last words: {(self.place / 'server.log').read_text()[-500:]}")
 
-    def start(self) -> None:
+    def _start(self) -> bool:
+        """False where somebody else took the port first, or that of the cluster's bus."""
         command: list[str | Path] = [find_binary()]
         if self._sentinel:
             file = self.place / "sentinel.conf"
-            file.write_text(
-                "\n".join((f"port {self.port}", f"bind {HOST}", f"dir {self.place}", *self._options)) + "\n"
-            )
+            lines = (f"port {self.port}", f"bind {HOST}", f"dir {self.place}", *self._options)
+            file.write_text("".join(f"{line}\n" for line in lines))
             command += [file, "--sentinel"]
         else:
             plain = ("--port", str(self.port), "--bind", HOST, "--dir", str(self.place), "--save", "")
             command += [*plain, "--appendonly", "yes", "--repl-diskless-sync-delay", "0", *self._options]
         with (self.place / "server.log").open("ab") as log:
             self.process = spawn(command, stdout=log, stderr=log)
-        wait_until_sync(self._answers, f"server {self.port} answers")
+        log_file = self.place / "server.log"
+
+        def is_decided() -> bool:
+            """By its own words: what answers on the port may be the other."""
+            self._is_up = any(words in log_file.read_text() for words in ("Ready to accept", "Sentinel ID is"))
+            return self._is_up or self.process.poll() is not None
+
+        wait_until_sync(is_decided, f"server {self.port} is up")
+        return self._is_up
 
     def ask(self, *command: Any) -> Any:
         with Redis(host=HOST, port=self.port, protocol=2, decode_responses=True) as client:
@@ -55,12 +66,6 @@ class Node:
 
     def stop(self) -> None:
         stop(self.process)
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self.ask("PING"))
-        except RedisError:
-            return False
 
 
 class _Group:
