@@ -16,6 +16,7 @@ from sluicegate.estimate import Peek
 from sluicegate.keys import LANES
 from sluicegate.names import check_idempotency_key, check_name, new_id
 from sluicegate.paths import resolve_path
+from sluicegate.tracing import read_trace
 from sluicegate.wire import REQUEST_HEADERS, OnUnknown, Priority, RequestHead, Submission
 
 DEADLINE_S_MAX = 30 * 86_400
@@ -161,9 +162,10 @@ def _microseconds(what: str, seconds: float | None, low_s: float) -> int:
 
 
 def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """Only what the allow-list names goes on; the caller's credentials and cookies never leave its process."""
+    """Only what the allow-list names goes on; the caller's credentials and cookies never leave its process. Where it
+    names no trace, that of its current span goes along."""
     if headers is None:
-        return {}
+        return read_trace()
     if not isinstance(headers, Mapping) or not all(isinstance(name, str) for name in headers):
         raise InvalidRequest(f"headers must be a mapping of text to text, not {headers!r:.50}")
     passed = {name.lower(): value for name, value in headers.items() if name.lower() in REQUEST_HEADERS}
@@ -177,7 +179,7 @@ def _headers(headers: Mapping[str, str] | None) -> dict[str, str]:
             raise InvalidRequest(
                 f"header {name} must be printable ASCII of at most {_HEADER_CHARACTERS_MAX} characters"
             )
-    return passed
+    return passed if "traceparent" in passed else {**passed, **read_trace()}
 
 
 def _split_tokens(tokens: int | None, peek: Peek) -> tuple[int, int]:

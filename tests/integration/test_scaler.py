@@ -135,7 +135,10 @@ async def test_agents_without_any_limit_need_a_bound(redis_url: str, tmp_path: P
                 await keda.get_metrics(AGENTS)
 
 
-async def test_without_redis_it_says_so_and_never_zero(tmp_path: Path, http: ClientSession) -> None:
+@pytest.mark.parametrize(("away", "back"), [("kill", "start"), ("freeze", "thaw")])
+async def test_without_redis_it_says_so_and_never_zero(
+    tmp_path: Path, http: ClientSession, away: str, back: str
+) -> None:
     with RestartingServer() as server:
         await apply_settings(make_settings(server.url, rpm=600))
         with start_scaler(tmp_path, server.url) as started:
@@ -144,7 +147,7 @@ async def test_without_redis_it_says_so_and_never_zero(tmp_path: Path, http: Cli
                 assert await keda.wants(AGENTS) == 97
                 async with aclosing(keda.stream_is_active(AGENTS)) as pushed:
                     assert await anext(pushed) is True
-                    server.kill()
+                    getattr(server, away)()
                     with pytest.raises(grpc.aio.AioRpcError) as ended:
                         await anext(pushed)
                 assert ended.value.code() == grpc.StatusCode.UNAVAILABLE
@@ -156,7 +159,7 @@ async def test_without_redis_it_says_so_and_never_zero(tmp_path: Path, http: Cli
                 assert await _read(http, started, "/livez") == (200, "ok\n")
                 assert (await _read(http, started, "/readyz"))[0] == 503
                 assert (await _read(http, started, "/scale?pool=chat&signal=dispatchers"))[0] == 503
-                server.start()
+                getattr(server, back)()
                 await keda.comes_to("SERVING")
                 assert await keda.wants(AGENTS) == 97
             text = (await _read(http, started, "/metrics"))[1]

@@ -45,4 +45,4 @@ def test_a_wrong_command_is_found() -> None:
 def test_every_resource_that_is_named_is_made(file: object) -> None:
     text = (K8S / str(getattr(file, "name", ""))).read_text()
     for name in re.findall(r"(?:deploy/|scaledobject |deployment |job )([a-z-]+)", text):
-        assert name in {"dispatcher", "agent", "scaler", "pool-apply"}, name
+        assert name in {"dispatcher", "agent", "scaler", "pool-apply", "toolbox"}, name

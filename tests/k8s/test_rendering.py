@@ -48,6 +48,7 @@ def test_prod_scales_by_keda_and_dev_by_hand() -> None:
     assert {one["metadata"]["name"]: one["spec"].get("replicas") for one in of_kind(render("dev"), "Deployment")} == {
         "dispatcher": 2,
         "agent": 1,
+        "toolbox": 1,
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 from support.scaled_world import Shape, start_scaled_world
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("at_rest")]
+pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.usefixtures("at_rest")]
 
 MOST = 6
 

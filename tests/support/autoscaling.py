@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sluicegate_worker.demo.measures import count_busiest
 from support.deployment import Deployment
@@ -54,13 +54,20 @@ async def autoscale(
     return moments
 
 
-def list_changes(moments: Sequence[Moment]) -> list[tuple[float, int]]:
+class Counted(Protocol):
+    """How many there were at a moment."""
+
+    @property
+    def at_s(self) -> float: ...
+
+    @property
+    def replicas(self) -> int: ...
+
+
+def list_changes(moments: Sequence[Counted]) -> list[tuple[float, int]]:
     """When there were how many replicas, from then on."""
-    changes = [(moments[0].at_s, moments[0].replicas)]
-    changes += [
-        (after.at_s, after.replicas) for before, after in pairwise(moments) if before.replicas != after.replicas
-    ]
-    return changes
+    changed = (after for before, after in pairwise(moments) if before.replicas != after.replicas)
+    return [(moment.at_s, moment.replicas) for moment in (moments[0], *changed)]
 
 
 def count_turns(changes: Sequence[tuple[float, int]]) -> int:

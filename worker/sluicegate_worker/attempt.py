@@ -30,6 +30,7 @@ from sluicegate_worker.rows import ExchangeRow, Leased
 from sluicegate_worker.script_files import EXCHANGE
 from sluicegate_worker.upstream.call import Answer, Call, Caller, CallFailed
 from sluicegate_worker.upstream.rename import rename_model
+from sluicegate_worker.upstream.trace_context import TraceContext
 
 MISSED_S = 0.025  # a slot missed by more is exchanged, so that a stalled dispatcher never sends a burst
 _FAR_S = 0.25  # a slot further away than this is handed back when draining
@@ -121,11 +122,15 @@ class Attempts:
             late = Retry(0, False, "its deadline passed before it was sent", sent=False)
             await self._conclusions.conclude(leased, late)
             return
-        self._reports.sent(leased, max(0, self._clock.store_us_of(sent_at) - leased.accepted_us) / _MICRO)
+        queued_s = max(0, self._clock.store_us_of(sent_at) - leased.accepted_us) / _MICRO
+        self._reports.sent(leased, queued_s)
+        context = self._reports.begin_span(head.headers.get("traceparent"))
+        course = Course(head.model, head.path, queued_s, context, sent_at, streamed=relay is not None)
         answer: Answer | None = None
         outcome: Outcome
         try:
-            answer = await self._call(target, self._make_call(leased, head, target, ends_at - sent_at), relay)
+            call = self._make_call(leased, head, target, ends_at - sent_at, context)
+            answer = await self._call(target, call, relay)
             now_s = self._clock.store_us_of(time.monotonic()) / _MICRO
             outcome = judge_answer(answer, leased.attempts, leased.sends, self.policy.retry, now_s, self._random)
         except NobodyWaits as left:
@@ -138,9 +143,9 @@ class Attempts:
                 rules, begun = self.policy.retry, relay is not None and relay.begun
                 outcome = judge_failure(failure, leased.attempts, rules, self._random, begun=begun)
         except asyncio.CancelledError:
-            self._reports.ended(leased, Cut(), _course_of(head, sent_at, relay))
+            self._reports.ended(leased, Cut(), _end(course, relay))
             raise
-        await self._conclusions.conclude(leased, outcome, answer, _course_of(head, sent_at, relay))
+        await self._conclusions.conclude(leased, outcome, answer, _end(course, relay))
 
     async def _call(self, target: Target, call: Call, relay: Relay | None) -> Answer:
         return await (target.caller.call(call) if relay is None else relay.listen(target.caller.call(call, relay)))
@@ -182,20 +187,22 @@ class Attempts:
         self._clock.see(answer[0], time.monotonic())
         return answer[1:]
 
-    def _make_call(self, leased: Leased, head: RequestHead, target: Target, left_s: float) -> Call:
+    def _make_call(
+        self, leased: Leased, head: RequestHead, target: Target, left_s: float, context: TraceContext | None
+    ) -> Call:
         """What is streamed may go on until its deadline, as long as something comes; all else has `timeout_s`."""
         body = rename_model(leased.body, head.model, target.model_map)
         passed = {name: value for name, value in head.headers.items() if name in REQUEST_HEADERS}
         headers = {**passed, "idempotency-key": leased.id, "x-sluicegate-attempt": str(leased.sends)}
+        if context is not None:  # what the provider does is part of this call, not beside it
+            headers["traceparent"] = context.header
         if body:
             headers["content-type"] = "application/json"
         timeout_s = left_s if head.stream_to is not None else min(target.timeout_s, left_s)
         return Call(head.method, head.path, headers, body, timeout_s, target.timeout_s)
 
 
-def _course_of(head: RequestHead, sent_at: float, relay: Relay | None) -> Course:
-    now = time.monotonic()
-    if relay is None:
-        return Course(head.model, sent_at, now - sent_at)
-    first_byte_s = None if relay.first_at is None else relay.first_at - sent_at
-    return Course(head.model, sent_at, now - sent_at, streamed=True, first_byte_s=first_byte_s)
+def _end(course: Course, relay: Relay | None) -> Course:
+    first_at = None if relay is None else relay.first_at
+    first_byte_s = None if first_at is None else first_at - course.sent_at
+    return course._replace(duration_s=time.monotonic() - course.sent_at, first_byte_s=first_byte_s)

@@ -16,6 +16,7 @@ from sluicegate_worker.observe.events import (
     DispatcherStopped,
     Events,
     ProbesAnswered,
+    Subscriber,
 )
 from sluicegate_worker.observe.logs import Format, LogLines, write_logs
 from sluicegate_worker.settings import Settings
@@ -24,6 +25,7 @@ from sluicegate_worker.settings_file import load_settings_here
 if TYPE_CHECKING:
     from sluicegate_worker.dispatcher import Dispatcher
     from sluicegate_worker.observe.counters import Counters
+    from sluicegate_worker.observe.traces import Traces
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  # who asks for a port has probes come to it from outside of its pod
 _GARBAGE_AT = 10_000
@@ -48,6 +50,7 @@ _GARBAGE_AT = 10_000
     show_default=True,
     help="Of the lines on stderr.",
 )
+@click.option("--traces", is_flag=True, help="Send OpenTelemetry spans, as the variables OTEL_… say.")
 def command(
     *,
     config_path: str | None,
@@ -56,21 +59,37 @@ def command(
     health_port: int | None,
     health_host: str,
     log_format: Format,
+    traces: bool,
 ) -> int:
     """Run a dispatcher until SIGTERM or Ctrl-C; then it takes nothing new and waits for the calls in flight."""
     settings = load_settings_here(config_path, redis_url)
     write_logs(log_format)
     health = None if health_port is None else (health_host, health_port)
+    tracer = _load_traces() if traces else None
     with asyncio.Runner(loop_factory=_new_loop) as runner:
-        return runner.run(_dispatch(settings, concurrency, health))
+        code = runner.run(_dispatch(settings, concurrency, health, tracer))
+    if tracer is not None:
+        tracer.close()
+    return code
 
 
-async def _dispatch(settings: Settings, concurrency: int, health: tuple[str, int] | None) -> int:
+def _load_traces() -> "Traces":
+    try:
+        from sluicegate_worker.observe.traces import Traces
+    except ImportError as error:
+        fail(f"--traces needs {error.name}: pip install 'sluicegate[otel]'", EXIT_USAGE)
+    return Traces()
+
+
+async def _dispatch(
+    settings: Settings, concurrency: int, health: tuple[str, int] | None, traces: "Traces | None"
+) -> int:
     from sluicegate_worker.dispatcher import Dispatcher
     from sluicegate_worker.observe.counters import Counters
 
     counters = Counters()
-    events = Events(LogLines(), *([counters] if health else []))
+    told: list[Subscriber] = [LogLines(), *([counters] if health else []), *([traces] if traces else [])]
+    events = Events(*told, traced=traces is not None)
     dispatcher = Dispatcher(settings, concurrency=concurrency, events=events)
     interrupted = False
 

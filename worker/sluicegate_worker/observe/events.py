@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from sluicegate_worker.outcome import DeadReason, Fault
+from sluicegate_worker.upstream.trace_context import TraceContext
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 
@@ -186,6 +187,7 @@ class SlotMissed(RequestEvent, frozen=True, kw_only=True):
 
 class AttemptEnded(RequestEvent, frozen=True, kw_only=True):
     """What became of a lease. `called` is false for what was handed back unsent; `status` is None without an answer;
+    `queued_s` is from enqueue to send; `context` is the call's trace, where traces are kept;
     `first_byte_s` is None unless a streamed answer came; tokens are None where the provider said nothing of them."""
 
     SENTENCE = "request {request} of agent {agent} is {outcome} after {duration_s:.3f} s at {upstream}"
@@ -197,6 +199,9 @@ class AttemptEnded(RequestEvent, frozen=True, kw_only=True):
     called: bool
     status: int | None
     duration_s: float
+    path: str = ""
+    queued_s: float = 0.0
+    context: TraceContext | None = None
     streamed: bool = False
     first_byte_s: float | None = None
     tokens_in: int | None = None
@@ -264,10 +269,12 @@ Subscriber = Callable[[Event, BaseException | None], None]
 
 
 class Events:
-    """Tells each event to all who subscribed, in this order; none of them may stop the others, or what happened."""
+    """Tells each event to all who subscribed, in this order; none of them may stop the others, or what happened.
+    `traced`: one of them keeps traces, so that each call is to have a span of its own."""
 
-    def __init__(self, *subscribers: Subscriber) -> None:
+    def __init__(self, *subscribers: Subscriber, traced: bool = False) -> None:
         self._subscribers = subscribers
+        self.traced = traced
         self._broken: set[Subscriber] = set()
 
     def tell(self, event: Event, error: BaseException | None = None) -> None:

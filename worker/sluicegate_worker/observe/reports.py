@@ -9,6 +9,7 @@ from sluicegate_worker.outcome import Bury, Cut, Outcome, Retry, Settle
 from sluicegate_worker.redaction import redact
 from sluicegate_worker.rows import Leased
 from sluicegate_worker.upstream.accounting import read_spent
+from sluicegate_worker.upstream.trace_context import TraceContext, begin_span
 
 
 class Course(NamedTuple):
@@ -16,6 +17,9 @@ class Course(NamedTuple):
     a streamed answer has begun."""
 
     model: str | None = None
+    path: str = ""
+    queued_s: float = 0.0
+    context: TraceContext | None = None
     sent_at: float = 0.0
     duration_s: float = 0.0
     streamed: bool = False
@@ -30,6 +34,10 @@ class RequestReports:
 
     def __init__(self, events: Events, pool: str, providers: Mapping[str, str]) -> None:
         self._events, self._pool, self._providers = events, pool, providers
+
+    def begin_span(self, traceparent: str | None) -> TraceContext | None:
+        """Of the call that is about to be made; None where nobody keeps traces, and the agent's own goes on."""
+        return begin_span(traceparent) if self._events.traced else None
 
     def undecodable(self, leased: Leased) -> None:
         self._events.tell(told.RequestUndecodable(**self._about(leased)))
@@ -76,6 +84,9 @@ class RequestReports:
                 called=course.sent_at > 0,
                 status=status,
                 duration_s=course.duration_s,
+                path=course.path,
+                queued_s=course.queued_s,
+                context=course.context,
                 streamed=course.streamed,
                 first_byte_s=course.first_byte_s,
                 tokens_in=spent.tokens_in if spent else None,

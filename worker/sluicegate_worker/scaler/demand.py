@@ -4,9 +4,11 @@ Dispatchers, by Little's law: calls in flight = calls a second × how long a cal
 throughput of now and so much more that what waits is gone within `drain_s`, but never more than the buckets can feed:
 beyond that a further dispatcher only waits with the others. So
 
-    D = min(R, λ + waiting ÷ drain_s)       N wanted = D·L       replicas = ⌈N ÷ (C × FILL)⌉, at most ⌈R·L ÷ C⌉ + 1
+    D = min(R, λ + waiting ÷ drain_s)       N wanted = D·L       replicas = N ÷ (C × FILL), at most ⌈R·L ÷ C⌉ + 1
 
-with C calls in flight in one dispatcher. R is what the paced rates allow, pauses and open breakers left out: they end,
+with C calls in flight in one dispatcher. Who scales rounds up; the number itself is not rounded, for an HPA leaves as
+they are replicas within a tenth of what is wanted, and of whole numbers it would take each chance of the traffic for a
+change. R is what the paced rates allow, pauses and open breakers left out: they end,
 and a dispatcher that was taken away for them would be missing then.
 
 Agents: as many as the remaining quota carries, usable ÷ what one agent needs, in whichever dimension is scarcest.
@@ -23,6 +25,7 @@ from msgspec import Struct
 FILL = 0.8  # of a dispatcher's places: one that is full keeps what it was leased for waiting
 _MINUTE_S = 60.0
 _HOUR_MINUTES = 60.0
+_PLACES = 3  # of a quantity in Kubernetes
 _SLACK = 1e-9  # for quotients that are whole but for the last bit
 
 Signal = Literal["dispatchers", "agents"]
@@ -76,16 +79,16 @@ class Agenting(Struct, frozen=True):
     rise_s: float = 120.0
 
 
-def want_dispatchers(look: Look, call_s: float | None, terms: Dispatching) -> int:
-    """`call_s` is how long calls take on average, None while none was seen. Never 0 while there is work."""
+def want_dispatchers(look: Look, call_s: float | None, terms: Dispatching) -> float:
+    """`call_s` is how long calls take on average, None while none was seen. At least 1 while there is work."""
     least = 1 if look.is_busy else 0
     if call_s is None or not look.is_busy:
         return least
     feed_per_s = sum(_feed_rpm(feed, look.tokens) for feed in look.feeds) / _MINUTE_S
     wanted_per_s = min(feed_per_s, look.rpm / _MINUTE_S + look.waiting / terms.drain_s)
-    wanted = _ceil(wanted_per_s * call_s / (terms.concurrency * FILL))
+    wanted = round(wanted_per_s * call_s / (terms.concurrency * FILL), _PLACES)
     most = inf if feed_per_s == inf else _ceil(feed_per_s * call_s / terms.concurrency) + 1
-    return max(least, int(min(wanted, most)))
+    return max(least, min(wanted, most))
 
 
 def want_agents(looks: Sequence[Look], terms: Agenting) -> int | None:

@@ -28,7 +28,7 @@ class NotSeen(Exception):
         self.why = why
 
 
-class _Past:
+class Past:
     """What was seen of one pool, with the monotonic times, for as long as any wish may look back."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Lookout:
 
     def __init__(self, redis_url: str) -> None:
         self._redis_url = redis_url
-        self._pasts: dict[str, _Past] = {}
+        self._pasts: dict[str, Past] = {}
         self._seen_at = float("-inf")
         self._trouble = "it was not asked yet"
         self.changed = asyncio.Condition()
@@ -83,7 +83,7 @@ class Lookout:
         document = await read_status(store, await list_pools(store), 0)
         now = time.monotonic()
         found = {pool["name"]: read_look(pool) for pool in document["pools"]}
-        self._pasts = {name: self._pasts.get(name) or _Past() for name in found}
+        self._pasts = {name: self._pasts.get(name) or Past() for name in found}
         for name, look in found.items():
             self._pasts[name].add(now, look)
         self._seen_at = now
@@ -92,12 +92,12 @@ class Lookout:
     def sees(self) -> bool:
         return time.monotonic() - self._seen_at <= FRESH_S
 
-    def answer(self, wish: Wish) -> int:
-        """How many replicas. Raises NotSeen, never a guess: 0 would scale everything away. Raises InvalidWish where
-        nothing bounds the answer."""
+    def answer(self, wish: Wish) -> float:
+        """How many replicas, to be rounded up. Raises NotSeen, never a guess: 0 would scale everything away. Raises
+        InvalidWish where nothing bounds the answer."""
         past = self._past_of(wish.pool)
         now = time.monotonic()
-        wanted: int | None
+        wanted: float | None
         if isinstance(wish.terms, Agenting):
             wanted = want_agents(past.since(now - wish.terms.rise_s), wish.terms)
         else:
@@ -112,7 +112,7 @@ class Lookout:
         """Raises NotSeen."""
         self._past_of(pool)
 
-    def _past_of(self, pool: str) -> _Past:
+    def _past_of(self, pool: str) -> Past:
         if not self.sees:
             raise NotSeen("store", f"Redis was not read for {FRESH_S:.0f} s: {self._trouble}")
         if pool not in self._pasts:

@@ -5,6 +5,7 @@ Where nothing was seen lately the answer is UNAVAILABLE and never 0, which would
 """
 
 from collections.abc import AsyncIterator, Callable
+from math import ceil
 from typing import Any, NoReturn
 
 import grpc
@@ -39,7 +40,7 @@ class ScalerMetrics:
     def count(self, method: str, code: grpc.StatusCode) -> None:
         self._calls.labels(method, code.name).inc()
 
-    def note(self, wish: Wish, wanted: int) -> None:
+    def note(self, wish: Wish, wanted: float) -> None:
         """Pools that exist only, so that labels stay bounded."""
         self._wanted.labels(wish.pool, wish.signal).set(wanted)
 
@@ -86,11 +87,11 @@ class ScalerService:
             if request.metricName != wish.metric:
                 raise NotSeen("pool", f"there is no metric {request.metricName[:200]!a} here: this is {wish.metric}")
             wanted = self._ask(wish)
-            return contract.MetricValue(metricName=wish.metric, metricValue=wanted, metricValueFloat=float(wanted))
+            return contract.MetricValue(metricName=wish.metric, metricValue=ceil(wanted), metricValueFloat=wanted)
 
         return contract.GetMetricsResponse(metricValues=[await self._answer("GetMetrics", context, measure)])
 
-    def _ask(self, wish: Wish) -> int:
+    def _ask(self, wish: Wish) -> float:
         wanted = self._lookout.answer(wish)
         self._metrics.note(wish, wanted)
         return wanted
