@@ -140,6 +140,22 @@ async def test_everything_that_is_asked_for_is_there(scrapes: Scrapes) -> None:
     assert len(list(strangers(wrong, exported))) == len(wrong)
 
 
+async def test_a_useless_key_is_seen_by_what_its_alert_looks_at(
+    http: ClientSession, redis_url: str, upstream: Upstream, tmp_path: Path
+) -> None:
+    upstream.behaviour = answer(401)
+    with running(tmp_path, redis_url, upstream) as (_, port):
+        async with AsyncProducer(redis_url, pool=POOL, agent="ann") as producer:
+            await producer.submit(PATH, chat("x"))
+
+            async def is_seen() -> bool:
+                lines = (await _read(http, port)).splitlines()
+                refused = 'sluicegate_retries_total{pool="chat",reason="credentials",upstream="a"} 1.0' in lines
+                return refused and 'sluicegate_upstream_breaker{pool="chat",state="closed",upstream="a"} 0.0' in lines
+
+            await wait_until(is_seen, "the refusal is counted and the breaker is not closed")
+
+
 async def test_what_is_counted_begins_with_nothing(scrapes: Scrapes) -> None:
     """A counter that begins with its first event does not increase by that: its alert would not fire."""
     exported = Exported(scrapes.first)
