@@ -4,17 +4,19 @@ Labels are bounded: pools and upstreams of the settings, and words of fixed list
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from sluicegate_worker.observe import events as told
-from sluicegate_worker.observe.events import Event
+from sluicegate_worker.observe.events import Event, Loop
+from sluicegate_worker.outcome import DeadReason, Fault
 
 # From a cached answer to the longest call; half as much again at the ends that matter less.
 _CALL_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300)
 _WAIT_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _STORE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+_NOBODYS = "none"
 _BY_POOL, _BY_UPSTREAM = ("pool",), ("pool", "upstream")
 
 
@@ -60,12 +62,16 @@ class Counters:
         for pool, names in upstreams.items():
             for counter in (self._lost, self._late):
                 counter.labels(pool)
-            for loop in ("lease", "renew", "relay", "write"):
+            for loop in get_args(Loop):
                 self._trouble.labels(pool, loop)
+            for reason in get_args(DeadReason):
+                self._dead.labels(pool, reason)
             for upstream in names:
                 self._missed.labels(pool, upstream)
                 for status in ("2xx", "429", "failed"):
                     self._calls.labels(pool, upstream, status)
+                for fault in get_args(Fault):
+                    self._retries.labels(pool, upstream, fault or _NOBODYS)
 
     def measure(self, in_flight: dict[str, int], concurrency: int) -> None:
         """What it holds at this moment, by pool."""
@@ -82,7 +88,7 @@ class Counters:
         return {
             told.RequestSent: self._count_sending,
             told.AttemptEnded: self._count_attempt,
-            told.RequestRetried: lambda it: self._retries.labels(it.pool, it.upstream, it.fault or "none").inc(),
+            told.RequestRetried: lambda it: self._retries.labels(it.pool, it.upstream, it.fault or _NOBODYS).inc(),
             told.RequestBuried: lambda it: self._dead.labels(it.pool, it.reason).inc(),
             told.SlotMissed: lambda it: self._missed.labels(it.pool, it.upstream).inc(),
             told.LeaseLost: lambda it: self._lost.labels(it.pool).inc(),
